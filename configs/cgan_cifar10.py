@@ -1,0 +1,24 @@
+"""Conditional GAN on CIFAR-10 as in the Keras tutorial: the DCGAN, both networks given the class.
+
+    python -m experiments.train --config=configs/cgan_cifar10.py --workdir=runs/cgan
+
+The tutorial's text gives the last convolution of the discriminator stride 1, its listing
+stride 2; the latter is `--config.nets.discriminator.strides='(2,2,2,2)'`. One fixed latent
+vector a class is sampled during training; `--config.train.sample_rows=4` shows four.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import dcgan_cifar10
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    config = dcgan_cifar10.get_config(arg)
+    config.update_from_flattened_dict(
+        {
+            "data.labels": True,
+            "nets.discriminator.hidden_features": (512,) if arg != "test" else (16,),
+            "train.sample_rows": 1,
+        }
+    )
+    return config

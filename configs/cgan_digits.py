@@ -1,0 +1,19 @@
+"""Conditional GAN on scikit-learn's handwritten digits, 32x32 grey: no network needed.
+
+    python -m experiments.train --config=configs/cgan_digits.py --workdir=runs/digits
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cgan_cifar10, dcgan_digits
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    config = cgan_cifar10.get_config(arg)
+    config.update_from_flattened_dict(
+        dcgan_digits.DIGITS | {"nets.discriminator.hidden_features": (128,)}
+        if arg != "test"
+        else {"data.channels": 1}
+    )
+    config.train.sample_rows = 4
+    return config

@@ -1,0 +1,103 @@
+"""DCGAN on CIFAR-10 as in the Keras tutorial: 20 epochs of 1,875 iterations of 32 images.
+
+    python -m experiments.train --config=configs/dcgan_cifar10.py --workdir=runs/dcgan
+
+The tutorial's two steps of the discriminator in each iteration are the game
+`latent.two_step`; `latent.joint` with weights `real` and `fake` of 0.5 is the usual form.
+Its listing lets some layers of a frozen network use running statistics, differently in
+different versions of Keras; here both networks always train on batch statistics, and a
+frozen network's running statistics stand still.
+
+`:test` gives a form that runs in seconds on made-up images of the same kind.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+
+    config.data = data = ConfigDict()
+    data.name = "cifar10"
+    data.data_dir = ""  # where the data is, or is to be prepared; empty for TFDS_DATA_DIR
+    data.split = "train+test"
+    data.image_size = 32
+    data.channels = 3
+    data.labels = False  # whether both networks see the class of an image
+    data.batch_size = 32
+    data.unreadable = "fail"  # or "skip": what to do about broken files in a folder of images
+    data.resident_mib = 1024  # a larger data set is streamed instead of kept on the device
+
+    config.game = ConfigDict({"name": "latent.two_step", "latent_dim": 100})
+
+    config.nets = ConfigDict()
+    config.nets.generator = ConfigDict(
+        {
+            "name": "dcgan.Generator",
+            "image_size": data.get_ref("image_size"),
+            "channels": data.get_ref("channels"),
+            "stem_features": 128,
+            "features": (128, 64),
+            "dtype": "float32",
+        }
+    )
+    config.nets.discriminator = ConfigDict(
+        {
+            "name": "dcgan.Discriminator",
+            "features": (32, 64, 128, 256),
+            "strides": (2, 2, 2, 1),
+            "hidden_features": (),
+            "dtype": "float32",
+        }
+    )
+
+    config.optim = ConfigDict()
+    for net in ("generator", "discriminator"):
+        config.optim[net] = ConfigDict(
+            {
+                "name": "keras_adam",
+                "learning_rate": 2e-4,
+                "b1": 0.5,
+                "b2": 0.999,
+                "eps": 1e-7,
+                "schedule": "constant",
+                "ema_decay": 0.0,  # of an average of the parameters to sample from; 0 keeps none
+            }
+        )
+
+    config.loss = ConfigDict()
+    config.loss.adversarial = "non_saturating"
+    config.loss.weights = ConfigDict({"real": 1.0, "fake": 1.0, "adversarial": 1.0})
+
+    config.train = train = ConfigDict()
+    train.num_steps = 37_500
+    train.steps_per_call = 1
+    train.log_every = 100
+    train.sample_every = 100
+    train.sample_rows = 4
+    train.sample_columns = 3  # where there are no classes
+
+    config.checkpoint = ConfigDict({"every_steps": 1875, "keep": 3})
+    config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
+
+    if arg == "test":
+        config.update_from_flattened_dict(TEST)
+    elif arg:
+        raise ValueError(f"this config has the form :test, and no form :{arg}")
+    return config.lock()
+
+
+TEST = {
+    "data.name": "digits",
+    "data.split": "train[:64]",
+    "data.batch_size": 8,
+    "nets.generator.stem_features": 8,
+    "nets.generator.features": (8, 8),
+    "nets.discriminator.features": (4, 8, 8, 8),
+    "train.num_steps": 6,
+    "train.steps_per_call": 2,
+    "train.log_every": 2,
+    "train.sample_every": 2,
+    "checkpoint.every_steps": 4,
+}

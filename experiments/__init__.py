@@ -1,0 +1,1 @@
+"""Commands: flags, then one call."""

@@ -1,0 +1,116 @@
+"""From a config to the objects it names.
+
+`nets.generator.name = "dcgan.Generator"` is `gans.models.dcgan.Generator`, called with the
+other fields of `nets.generator`. Nothing is registered anywhere: a new model, game or
+data set is a new file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gans import optim
+from gans.data.source import DataInfo, Source
+from gans.errors import UserError
+from gans.losses.adversarial import LOSSES
+from gans.state import GanState, create_state
+from gans.types import Game
+
+
+def find(kind: str, name: str) -> Any:
+    """The object `gans.<kind>.<name>`, for `name` as in `module.attribute`.
+
+    Raises:
+      UserError: there is none.
+    """
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        module = importlib.import_module(f"gans.{kind}.{module_name}")
+        return getattr(module, attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UserError(
+            f"There is no gans.{kind}.{name} ({error}); the name has the form module.attribute."
+        ) from None
+
+
+def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
+    """Calls with the fields of one config section, naming the nearest where one is unknown."""
+    known = list(inspect.signature(function).parameters)
+    for field in fields:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}."
+            raise UserError(f"{path}.name has no field {field!r}: {hint}")
+    return function(**fields)
+
+
+def data_source(data: ConfigDict) -> Source:
+    """Loads the data set that a config's `data` section names.
+
+    A data set is a module `gans.data.<name>` whose `load` takes the fields it needs.
+    """
+    load = find("data", f"{data.name}.load")
+    wanted = inspect.signature(load).parameters
+    source = load(**{name: value for name, value in data.items() if name in wanted})
+    if data.labels and source.labels is None:
+        raise UserError(
+            f"data.labels asks for labels, but the data set {data.name} has none here; "
+            "sort the images into one sub-folder for each class, or set data.labels to False."
+        )
+    return source
+
+
+def game(config: ConfigDict) -> Game:
+    """The game of a config, with its adversarial loss; the weights are checked against its terms."""
+    name = config.loss.adversarial
+    if name not in LOSSES:
+        raise UserError(f"No adversarial loss is called {name!r}; choose one of {', '.join(LOSSES)}.")
+    fields = {key: value for key, value in config.game.items() if key != "name"}
+    made = call(find("games", config.game.name), "game", {"adversarial": LOSSES[name], **fields})
+    terms = {term for player in made.players for term in player.terms}
+    if terms != set(config.loss.weights):
+        raise UserError(
+            f"loss.weights has {sorted(config.loss.weights)}, "
+            f"but the terms of the game {config.game.name} are {sorted(terms)}."
+        )
+    return made
+
+
+def nets(config: ConfigDict) -> dict[str, nn.Module]:
+    """The module of each network of a config."""
+    modules = {}
+    for name, spec in config.nets.items():
+        fields = {key: value for key, value in spec.items() if key != "name"}
+        modules[name] = call(find("models", spec.name), f"nets.{name}", fields)
+    return modules
+
+
+def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array], GanState]:
+    """A pure function from a PRNG key to the state that training starts from."""
+    modules = nets(config)
+    optimizers = {}
+    for name, spec in config.optim.items():
+        constants = {key: value for key, value in spec.items() if key != "ema_decay"}
+        optimizers[name] = optim.optimizer(**constants, num_steps=config.train.num_steps)
+    batch = {"image": jnp.zeros((1, *info.image_shape))}
+    if info.classes:
+        batch["label"] = jnp.zeros((1, len(info.classes)))
+    return functools.partial(
+        create_state,
+        game=game,
+        batch=batch,
+        nets=modules,
+        optimizers=optimizers,
+        weights=config.loss.weights.to_dict(),
+        ema_decays={name: spec.ema_decay for name, spec in config.optim.items()},
+    )

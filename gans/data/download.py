@@ -1,0 +1,101 @@
+"""Fetching one file of known size and checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import pathlib
+import urllib.request
+from collections.abc import Iterator
+
+import tqdm
+
+from gans.errors import UserError
+
+_CHUNK = 2**20  # Bytes.
+_TIMEOUT = 60.0  # Seconds without a single byte.
+
+
+def fetch(url: str, target: pathlib.Path, *, size: int, sha256: str, advice: str) -> None:
+    """Downloads a file unless it is there already, and checks it.
+
+    The bytes go to `target` plus ".part", which takes its final name once size
+    and checksum are right: whatever interrupts a download, `target` is whole or
+    absent. Two processes must not fetch one target at the same time.
+
+    Args:
+      url: where to fetch the file.
+      target: where it belongs; its folder must exist. A file already there is
+        used without touching the network, and never replaced.
+      size: its length in bytes.
+      sha256: its SHA-256 in hexadecimal.
+      advice: what to do without a network, which ends that message.
+
+    Raises:
+      UserError: if the network fails or the bytes are not the expected ones.
+      OSError: if the file cannot be written.
+    """
+    if target.exists():
+        if _sha256(target) != sha256:
+            raise UserError(
+                f"{target} is not the expected file (its SHA-256 is not {sha256}): "
+                "delete it and try again."
+            )
+        return
+    part = target.with_name(target.name + ".part")
+    try:
+        received, digest = _download(url, part, size=size, advice=advice)
+        if received < size:
+            raise UserError(
+                f"The download of {url} stopped after {received} of {size} bytes: try again."
+            )
+        if digest != sha256:
+            raise UserError(
+                f"{url} gave a file other than the expected one (its SHA-256 is not {sha256}), "
+                "which was discarded: try again, and if it stays so, the source has changed."
+            )
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _download(url: str, part: pathlib.Path, *, size: int, advice: str) -> tuple[int, str]:
+    """Writes at most a chunk more than `size` bytes; returns their number and SHA-256."""
+    received, digest = 0, hashlib.sha256()
+    with (
+        part.open("wb") as file,
+        tqdm.tqdm(
+            total=size,
+            desc=f"Downloading {url.rsplit('/', 1)[-1]}",
+            unit="B",
+            unit_scale=True,
+            disable=None,
+        ) as bar,
+    ):
+        for chunk in _chunks(url, advice):
+            file.write(chunk)
+            digest.update(chunk)
+            received += len(chunk)
+            bar.update(len(chunk))
+            if received > size:
+                break
+    return received, digest.hexdigest()
+
+
+def _chunks(url: str, advice: str) -> Iterator[bytes]:
+    """Yields what a server sends, be it less than it announced."""
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+            while chunk := response.read(_CHUNK):
+                yield chunk
+    except http.client.IncompleteRead as error:
+        yield error.partial
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(f"Cannot download {url} ({reason}): {advice}.") from error
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

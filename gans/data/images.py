@@ -1,0 +1,121 @@
+"""Turning encoded pictures of any kind into uint8 arrays of one size."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gans.errors import UserError
+
+
+class UnreadableImage(Exception):
+    """A file that is no picture, is damaged, or is too large to decode; the message says which."""
+
+
+def check_shape(image_size: int, channels: int) -> None:
+    """Raises `UserError` unless `image_size` is positive and `channels` is 1 or 3."""
+    if image_size < 1:
+        raise UserError(f"image_size is {image_size}: give a positive number of pixels.")
+    if channels not in (1, 3):
+        raise UserError(f"channels is {channels}: give 1 for grey or 3 for RGB images.")
+
+
+def decode(
+    file: str | os.PathLike[str] | BinaryIO,
+    *,
+    image_size: int,
+    channels: int,
+    resample: Image.Resampling = Image.Resampling.LANCZOS,
+) -> np.ndarray:
+    """Reads a picture as a square of pixels.
+
+    The picture is turned the way its EXIF orientation says, laid over white
+    where it is transparent, resized so that its shorter side is `image_size`
+    and cropped at its centre. Only the first frame of an animation is read.
+
+    Args:
+      file: a path or a binary file, in any format that Pillow reads.
+      image_size: side of the result in pixels.
+      channels: 1 for grey, 3 for RGB.
+      resample: the filter used where the size changes.
+
+    Returns:
+      uint8 `[image_size, image_size, channels]` in [0, 255].
+
+    Raises:
+      UnreadableImage: if the file cannot be decoded in full, or has more than
+        `Image.MAX_IMAGE_PIXELS` pixels.
+    """
+    try:
+        with Image.open(file) as image:
+            _refuse_bomb(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            image = _flatten(image).convert("L" if channels == 1 else "RGB")
+            return resize(image, image_size, resample)
+    except UnidentifiedImageError as error:  # Its own message is the path.
+        raise UnreadableImage("not an image") from error
+    except Exception as error:  # Pillow raises errors of many types for bad files.
+        raise UnreadableImage(str(error) or type(error).__name__) from error
+
+
+def resize(image: Image.Image, image_size: int, resample: Image.Resampling) -> np.ndarray:
+    """Covers a square with a grey ("L") or "RGB" image and crops what sticks out.
+
+    Args:
+      image: the picture, of any size.
+      image_size: side of the square in pixels.
+      resample: the filter used where the size changes.
+
+    Returns:
+      uint8 `[image_size, image_size, C]` with C = 1 for "L" and 3 for "RGB".
+    """
+    if image.size != (image_size, image_size):
+        image = ImageOps.fit(image, (image_size, image_size), resample)
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def resize_all(
+    images: np.ndarray, *, image_size: int, channels: int, resample: Image.Resampling
+) -> np.ndarray:
+    """Resizes uint8 `[N, H, W, C]` to `[N, image_size, image_size, channels]`, C being 1 or 3."""
+    if images.shape[1:] == (image_size, image_size, channels):
+        return images
+    mode = "L" if channels == 1 else "RGB"
+    out = np.empty((len(images), image_size, image_size, channels), np.uint8)
+    for i, pixels in enumerate(images):
+        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        out[i] = resize(image.convert(mode), image_size, resample)
+    return out
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    """Refuses at Pillow's limit, where Pillow itself warns and refuses at twice the limit."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise Image.DecompressionBombError(
+            f"{image.width} x {image.height} pixels exceed the limit of {limit} pixels"
+        )
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Returns an opaque picture of at most 8 bits a channel."""
+    if image.mode.startswith("I"):  # "I;16" and kin; "I" is how some 16-bit files open
+        return _from_16_bit(image)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """Scales 0..65535 to 0..255; Pillow's own conversion to "L" clips at 255 instead."""
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError("pixels lie outside the 16-bit range")
+    return Image.fromarray(np.round(pixels / 257).astype(np.uint8))

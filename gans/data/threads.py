@@ -1,0 +1,36 @@
+"""Work on many examples in threads, under a progress bar."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable
+
+import tqdm
+
+
+def for_each_chunk(
+    function: Callable[[int, int], None], count: int, *, chunk: int, description: str
+) -> None:
+    """Calls `function(start, stop)` on consecutive chunks of range(count), in threads.
+
+    Args:
+      function: the work on examples start to stop - 1; what it raises is raised
+        here, and chunks not yet begun are then dropped.
+      count: the number of examples.
+      chunk: the largest number of examples in one call.
+      description: what the progress bar says; without a terminal there is no bar.
+    """
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        tqdm.tqdm(total=count, desc=description, disable=None) as bar,
+    ):
+        futures = {}
+        for start in range(0, count, chunk):
+            stop = min(start + chunk, count)
+            futures[pool.submit(function, start, stop)] = stop - start
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+                bar.update(futures[future])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

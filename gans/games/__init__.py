@@ -1,0 +1,1 @@
+"""Games: who plays against whom. One file a game."""

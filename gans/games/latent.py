@@ -1,0 +1,144 @@
+"""The game of Goodfellow et al. 2014 (arXiv:1406.2661): noise to images, judged real or fake.
+
+A label in the batch makes it conditional (Mirza and Osindero 2014, arXiv:1411.1784):
+both networks are then given the label of the real image, the generator beside a fresh
+latent vector.
+
+One latent vector is drawn for each image of an iteration, and all players see the
+same. Real and generated images pass through the discriminator separately, each with
+batch statistics of their own. Generated images come from the generator in training
+mode everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from gans.losses.adversarial import Adversarial
+from gans.types import Batch, Game, Metrics, Nets, Noise, Outcome, Player
+
+
+def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:
+    """The usual form: one step on real and fake together, then one of the generator.
+
+    Loss terms: `real` and `fake` of the discriminator, `adversarial` of the generator.
+    """
+
+    def discriminator(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+        real, net = judge(nets["discriminator"], batch["image"], batch, adversarial, True)
+        fake, net = judge(net, generate(nets, batch, noise), batch, adversarial, False)
+        return Outcome(
+            terms={"real": real["loss"], "fake": fake["loss"]},
+            nets={"discriminator": net},
+            metrics={"accuracy_real": real["accuracy"], "accuracy_fake": fake["accuracy"]},
+        )
+
+    def summary(metrics: Metrics) -> Metrics:
+        return {
+            "d_loss": metrics["discriminator/loss"],
+            "g_loss": metrics["generator/loss"],
+            "accuracy_real": metrics["discriminator/accuracy_real"],
+            "accuracy_fake": metrics["discriminator/accuracy_fake"],
+        }
+
+    players = (Player("discriminator", ("discriminator",), ("real", "fake"), discriminator),)
+    return _game(players, adversarial, latent_dim, summary)
+
+
+def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
+    """The Keras tutorials' form: a step on real images, a step on generated ones, then the generator.
+
+    Loss terms: `real` of `d_real`, `fake` of `d_fake`, `adversarial` of `generator`.
+    The summary's `d_loss` is half the sum of the first two, as the tutorials print it.
+    """
+
+    def d_real(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+        del noise
+        real, net = judge(nets["discriminator"], batch["image"], batch, adversarial, True)
+        return Outcome({"real": real["loss"]}, {"discriminator": net}, {"accuracy": real["accuracy"]})
+
+    def d_fake(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+        images = generate(nets, batch, noise)
+        fake, net = judge(nets["discriminator"], images, batch, adversarial, False)
+        return Outcome({"fake": fake["loss"]}, {"discriminator": net}, {"accuracy": fake["accuracy"]})
+
+    def summary(metrics: Metrics) -> Metrics:
+        return {
+            "d_loss": 0.5 * (metrics["d_real/loss"] + metrics["d_fake/loss"]),
+            "g_loss": metrics["generator/loss"],
+            "accuracy_real": metrics["d_real/accuracy"],
+            "accuracy_fake": metrics["d_fake/accuracy"],
+        }
+
+    players = (
+        Player("d_real", ("discriminator",), ("real",), d_real),
+        Player("d_fake", ("discriminator",), ("fake",), d_fake),
+    )
+    return _game(players, adversarial, latent_dim, summary)
+
+
+def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
+    """What both forms share: the noise, the generator's move, and how networks are first called."""
+
+    def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Noise:
+        return {"latent": normal_share(key, (len(batch["image"]), latent_dim), axis_name)}
+
+    def generator(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+        images, net = nets["generator"](noise["latent"], *condition(batch))
+        logits, _ = nets["discriminator"](images, *condition(batch))
+        loss = jnp.mean(adversarial.generator(logits))
+        return Outcome({"adversarial": loss}, {"generator": net})
+
+    def inputs(batch: Batch, noise: Noise) -> Mapping[str, tuple[jax.Array, ...]]:
+        label = condition(batch)
+        return {
+            "generator": (noise["latent"], *label),
+            "discriminator": (batch["image"], *label),
+        }
+
+    player = Player("generator", ("generator",), ("adversarial",), generator)
+    return Game(players=(*players, player), draw=draw, inputs=inputs, summary=summary)
+
+
+def condition(batch: Batch) -> tuple[jax.Array, ...]:
+    """The batch's one-hot labels `[B, classes]` as a tuple, empty where it has none."""
+    return (batch["label"],) if "label" in batch else ()
+
+
+def generate(nets: Nets, batch: Batch, noise: Noise) -> jax.Array:
+    """Images `[B, H, W, C]` of the generator in training mode, its statistics left alone."""
+    images, _ = nets["generator"](noise["latent"], *condition(batch))
+    return images
+
+
+def judge(
+    net, images: jax.Array, batch: Batch, adversarial: Adversarial, real: bool
+) -> tuple[Metrics, object]:
+    """The discriminator's mean loss and accuracy on images it should call real, or fake.
+
+    A logit is called right where it costs less under the true answer than under the
+    other one, whichever adversarial loss is in use.
+    """
+    logits, net = net(images, *condition(batch))
+    losses = adversarial.discriminator(logits, real)
+    right = losses < adversarial.discriminator(logits, not real)
+    return {"loss": jnp.mean(losses), "accuracy": jnp.mean(right.astype(jnp.float32))}, net
+
+
+def normal_share(key: jax.Array, shape: tuple[int, int], axis_name: str | None) -> jax.Array:
+    """Normal noise for this device's images: its rows of what one device would draw for all.
+
+    Args:
+      key: the same on every device.
+      shape: `(images on this device, numbers for each)`.
+      axis_name: the mapped axis, or None when this device sees the whole batch.
+    """
+    if axis_name is None:
+        return jax.random.normal(key, shape)
+    rows, columns = shape
+    everyone = jax.random.normal(key, (rows * jax.lax.axis_size(axis_name), columns))
+    start = jax.lax.axis_index(axis_name) * rows
+    return jax.lax.dynamic_slice_in_dim(everyone, start, rows)

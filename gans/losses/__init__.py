@@ -1,0 +1,1 @@
+"""Loss functions: small, pure, elementwise."""

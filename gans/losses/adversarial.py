@@ -1,0 +1,82 @@
+"""Adversarial losses: what the discriminator and the generator each want of a logit.
+
+All functions are elementwise on logits of any shape (one for an image, or a map of
+them from a PatchGAN) and return losses of the same shape; the game takes the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Adversarial(NamedTuple):
+    """The two sides of one adversarial loss.
+
+    Attributes:
+      discriminator: `(logits, real) -> losses`; `real` says whether these are the
+        logits of real images or of generated ones.
+      generator: `(logits of generated images) -> losses`.
+    """
+
+    discriminator: Callable[[jax.Array, bool], jax.Array]
+    generator: Callable[[jax.Array], jax.Array]
+
+
+def cross_entropy_discriminator(logits: jax.Array, real: bool) -> jax.Array:
+    """`-log D(x)` for real and `-log(1 - D(G(z)))` for generated images, with `D = sigmoid(logits)`.
+
+    Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
+    """
+    return jax.nn.softplus(-logits if real else logits)
+
+
+def non_saturating_generator(logits: jax.Array) -> jax.Array:
+    """`-log D(G(z))`. Goodfellow et al. 2014, arXiv:1406.2661, section 3."""
+    return jax.nn.softplus(-logits)
+
+
+def minimax_generator(logits: jax.Array) -> jax.Array:
+    """`log(1 - D(G(z)))`, the original objective. Goodfellow et al. 2014, arXiv:1406.2661, eq. 1."""
+    return -jax.nn.softplus(logits)
+
+
+def least_squares_discriminator(logits: jax.Array, real: bool) -> jax.Array:
+    """`(D(x) - 1)^2` for real and `D(G(z))^2` for generated images.
+
+    Mao et al. 2017, arXiv:1611.04076, eq. 9 (a = 0, b = 1), without its factor 1/2,
+    as CycleGAN uses it (arXiv:1703.10593, section 4).
+    """
+    return jnp.square(logits - 1.0) if real else jnp.square(logits)
+
+
+def least_squares_generator(logits: jax.Array) -> jax.Array:
+    """`(D(G(z)) - 1)^2`. Mao et al. 2017, arXiv:1611.04076, eq. 9 (c = 1), without its factor 1/2."""
+    return jnp.square(logits - 1.0)
+
+
+def hinge_discriminator(logits: jax.Array, real: bool) -> jax.Array:
+    """`max(0, 1 - D(x))` and `max(0, 1 + D(G(z)))`. Miyato et al. 2018, arXiv:1802.05957, eq. 16."""
+    return jax.nn.relu(1.0 - logits if real else 1.0 + logits)
+
+
+def wasserstein_discriminator(logits: jax.Array, real: bool) -> jax.Array:
+    """`-D(x)` and `D(G(z))`; D must be kept Lipschitz. Arjovsky et al. 2017, arXiv:1701.07875, eq. 2."""
+    return -logits if real else logits
+
+
+def negative_logit_generator(logits: jax.Array) -> jax.Array:
+    """`-D(G(z))`. arXiv:1701.07875, eq. 2; with the hinge, arXiv:1802.05957, eq. 17."""
+    return -logits
+
+
+LOSSES: dict[str, Adversarial] = {
+    "non_saturating": Adversarial(cross_entropy_discriminator, non_saturating_generator),
+    "minimax": Adversarial(cross_entropy_discriminator, minimax_generator),
+    "least_squares": Adversarial(least_squares_discriminator, least_squares_generator),
+    "hinge": Adversarial(hinge_discriminator, negative_logit_generator),
+    "wasserstein": Adversarial(wasserstein_discriminator, negative_logit_generator),
+}

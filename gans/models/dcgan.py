@@ -1,0 +1,104 @@
+"""DCGAN (Radford et al. 2015, arXiv:1511.06434) in the form of the Keras tutorials, plain or conditional.
+
+With their default fields the networks are those of the tutorials on 32x32x3 images.
+Called with a label they are the conditional ones (Mirza and Osindero 2014, arXiv:1411.1784).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gans.models.layers import BatchNorm, Conv, Dense, UpsampleConv
+
+
+class Generator(nn.Module):
+    """Latent vectors to images: a dense stem, then upsampling by 2 for each entry of `features`.
+
+    Attributes:
+      image_size: height and width of the images, a multiple of `2 ** len(features)`.
+      channels: channels of the images.
+      stem_features: channels of the smallest feature map.
+      features: channels after each upsampling.
+      dtype: of the computation.
+    """
+
+    image_size: int = 32
+    channels: int = 3
+    stem_features: int = 128
+    features: Sequence[int] = (128, 64)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, latent: jax.Array, label: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        """Images float32 `[B, image_size, image_size, channels]` in [-1, 1].
+
+        Args:
+          latent: float `[B, latent_dim]`, normal.
+          label: one-hot `[B, classes]`, or None for the unconditional network.
+          train: normalise by the batch's statistics; by running ones otherwise.
+
+        Raises:
+          ValueError: `image_size` cannot be reached by doubling.
+        """
+        size, rest = divmod(self.image_size, 2 ** len(self.features))
+        if rest or not size:
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of {2 ** len(self.features)}, "
+                f"as {len(self.features)} upsamplings by 2 need"
+            )
+        x = latent if label is None else jnp.concatenate([latent, label], axis=-1)
+        x = nn.relu(Dense(size * size * self.stem_features, dtype=self.dtype)(x))
+        x = x.reshape(-1, size, size, self.stem_features)
+        for features in self.features:
+            x = UpsampleConv(features, dtype=self.dtype)(x)
+            x = nn.relu(BatchNorm(dtype=self.dtype)(x, train=train))
+        x = Conv(self.channels, (3, 3), dtype=self.dtype)(x)
+        return jnp.tanh(x.astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+    """Images to one logit: strided convolutions, then dense layers on the flattened features.
+
+    Attributes:
+      features: channels of each convolution; the first is not normalised.
+      strides: stride of each convolution.
+      hidden_features: widths of dense ReLU layers between the features, to which the
+        label is appended, and the logit.
+      dtype: of the computation.
+    """
+
+    features: Sequence[int] = (32, 64, 128, 256)
+    strides: Sequence[int] = (2, 2, 2, 1)
+    hidden_features: Sequence[int] = ()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, image: jax.Array, label: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        """Logits float32 `[B, 1]`, positive for what looks real.
+
+        Args:
+          image: float `[B, H, W, C]` in [-1, 1].
+          label: one-hot `[B, classes]`, or None for the unconditional network.
+          train: normalise by the batch's statistics; by running ones otherwise.
+        """
+        x = image
+        for i, (features, stride) in enumerate(zip(self.features, self.strides, strict=True)):
+            x = Conv(features, (3, 3), strides=(stride, stride), dtype=self.dtype)(x)
+            if i > 0:
+                x = BatchNorm(dtype=self.dtype)(x, train=train)
+            x = nn.leaky_relu(x, 0.2)
+        x = x.reshape(len(x), -1)
+        if label is not None:
+            x = jnp.concatenate([x, label.astype(x.dtype)], axis=-1)
+        for features in self.hidden_features:
+            x = nn.relu(Dense(features, dtype=self.dtype)(x))
+        return Dense(1, dtype=self.dtype)(x).astype(jnp.float32)

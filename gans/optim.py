@@ -1,0 +1,86 @@
+"""Optimizers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gans.errors import UserError
+
+
+def scale_by_keras_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """Adam with the epsilon where Keras and the paper's closing remark of section 2 have it.
+
+    `sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)` (Kingma and Ba 2015,
+    arXiv:1412.6980), against the paper's algorithm 1, and optax, whose epsilon is
+    added to the bias-corrected `sqrt(v / (1 - b2^t))`. The two differ in the first
+    steps, where gradients are small.
+    """
+
+    def update(grads, state, params=None):
+        del params
+        mu = optax.tree.update_moment(grads, state.mu, b1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(grads, state.nu, b2, 2)
+        count = optax.safe_increment(state.count)
+        t = count.astype(jnp.float32)
+        correction = jnp.sqrt(1.0 - b2**t) / (1.0 - b1**t)
+        updates = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), mu, nu)
+        return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+
+
+def keras_adam(
+    learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-7
+) -> optax.GradientTransformation:
+    """Keras' Adam: see `scale_by_keras_adam`."""
+    return optax.chain(
+        scale_by_keras_adam(b1, b2, eps), optax.scale_by_learning_rate(learning_rate)
+    )
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "keras_adam": keras_adam,
+    "rmsprop": optax.rmsprop,
+    "sgd": optax.sgd,
+}
+
+SCHEDULES: dict[str, Callable[[float, int], optax.ScalarOrSchedule]] = {
+    "constant": lambda rate, steps: rate,
+    "linear": lambda rate, steps: optax.linear_schedule(rate, 0.0, steps),
+    # CycleGAN's: constant for the first half, then linearly to zero (arXiv:1703.10593, section 4).
+    "constant_linear": lambda rate, steps: optax.linear_schedule(
+        rate, 0.0, steps - steps // 2, transition_begin=steps // 2
+    ),
+}
+
+
+def optimizer(
+    name: str, *, learning_rate: float, schedule: str, num_steps: int, **constants: float
+) -> optax.GradientTransformation:
+    """The optimizer called `name`, its rate following a schedule over `num_steps` iterations.
+
+    Args:
+      name: a key of `OPTIMIZERS`.
+      learning_rate: at the start.
+      schedule: a key of `SCHEDULES`.
+      num_steps: optimizer steps until a falling schedule ends.
+      **constants: `b1`, `b2`, `eps`; those that the optimizer does not have are left out,
+        so that a config can change `name` alone.
+
+    Raises:
+      UserError: no optimizer or schedule of that name.
+    """
+    if name not in OPTIMIZERS:
+        raise UserError(f"No optimizer is called {name!r}; choose one of {', '.join(OPTIMIZERS)}.")
+    if schedule not in SCHEDULES:
+        raise UserError(f"No schedule is called {schedule!r}; choose one of {', '.join(SCHEDULES)}.")
+    make = OPTIMIZERS[name]
+    known = inspect.signature(make).parameters
+    constants = {key: value for key, value in constants.items() if key in known}
+    return make(SCHEDULES[schedule](learning_rate, num_steps), **constants)

@@ -1,0 +1,58 @@
+"""Pictures for people: sample grids with captions. Nothing here touches a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_CELL = 64  # the least size on screen of one sample, in pixels
+_GAP = 2
+_TEXT = 12
+_MARGIN = 6
+
+
+def grid(
+    images: np.ndarray, columns: int, *, title: str = "", labels: Sequence[str] = ()
+) -> Image.Image:
+    """Images in rows, enlarged without smoothing, with a title above and a label over each column.
+
+    Args:
+      images: uint8 `[N, H, W, C]`, C being 1 or 3; row by row.
+      columns: images in a row.
+      title: a line at the top, if any.
+      labels: one for each column, or none.
+
+    Returns:
+      An RGB picture.
+    """
+    count, height, width, _ = images.shape
+    zoom = max(1, math.ceil(_CELL / max(height, width)))
+    cell_w, cell_h = width * zoom + _GAP, height * zoom + _GAP
+    rows = math.ceil(count / columns)
+    font = ImageFont.load_default(_TEXT)
+    line = _TEXT + _MARGIN
+    top = line * bool(title) + line * bool(labels)
+    size = max(columns * cell_w + _GAP, int(font.getlength(title)) + 2 * _MARGIN)
+    picture = Image.new("RGB", (size, top + rows * cell_h + _GAP), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.text((_MARGIN, _MARGIN // 2), title, fill="black", font=font)
+    for column, label in enumerate(labels):
+        centre = _GAP + column * cell_w + (cell_w - _GAP) / 2
+        place = (centre, top - line + _MARGIN // 2)
+        draw.text(place, _shortened(label, cell_w, font), fill="black", font=font, anchor="ma")
+    for i, image in enumerate(images):
+        tile = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
+        tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+        row, column = divmod(i, columns)
+        picture.paste(tile, (_GAP + column * cell_w, top + _GAP + row * cell_h))
+    return picture
+
+
+def _shortened(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
+    """The text, cut until it is no wider than `width` pixels."""
+    while len(text) > 1 and font.getlength(text) > width:
+        text = text[:-1]
+    return text

@@ -1,0 +1,115 @@
+"""A run folder's memory of itself: its config, and the facts about its data."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gans.data.source import DataInfo
+from gans.errors import UserError
+from gans.writers import read_json, write_json
+
+# What may change between two starts of a run without making it another run.
+_FREE = ("train.num_steps", "train.log_every", "train.sample_every", "checkpoint.", "data.data_dir")
+
+
+def check(workdir: Path, config: ConfigDict) -> None:
+    """Raises UserError, listing the fields that differ, if the folder holds a run with another config.
+
+    Also if it holds something else than a run.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        _check_same(workdir, flatten(read_json(path)), flatten(to_plain(config)))
+    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(
+            f"{workdir} is not empty and holds no run of this project; choose another --workdir."
+        )
+
+
+def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
+    """Notes the config and the facts about the data in the run folder.
+
+    Raises:
+      UserError: the data has changed since the run began.
+    """
+    path = workdir / "data.json"
+    if path.exists() and (old := read_info(workdir)) != info:
+        raise UserError(
+            f"The data has changed since the run in {workdir} began: {old} then, {info} now; "
+            "restore it to resume, or use another --workdir to start anew."
+        )
+    write_json(path, dataclasses.asdict(info))
+    write_json(workdir / "config.json", to_plain(config))
+
+
+def _check_same(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    nothing = object()
+    changed = [
+        f"  {name}: {old.get(name, '(absent)')!r} there, {new.get(name, '(absent)')!r} now"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name, nothing) != new.get(name, nothing) and not _may_change(name, new)
+    ]
+    if changed:
+        raise UserError(
+            f"{workdir} holds a run with another config:\n"
+            + "\n".join(changed)
+            + "\nUse the same values to resume it, or another --workdir to start anew."
+        )
+
+
+def _may_change(name: str, config: dict[str, Any]) -> bool:
+    if name == "train.num_steps":
+        # A falling learning rate ends where the run does, so its length is part of the run.
+        schedules = [value for key, value in config.items() if key.endswith(".schedule")]
+        return all(value == "constant" for value in schedules)
+    return name.startswith(_FREE)
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config of a run.
+
+    Raises:
+      UserError: the folder holds no run.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"There is no run in {workdir}: {path} is missing.")
+    return ConfigDict(_with_tuples(read_json(path)))
+
+
+def read_info(workdir: Path) -> DataInfo:
+    """The facts about the data of a run."""
+    return DataInfo(**_with_tuples(read_json(workdir / "data.json")))
+
+
+def to_plain(config: ConfigDict) -> dict[str, Any]:
+    """A config as JSON would give it back: references resolved, tuples as lists."""
+    return _with_lists(config.copy_and_resolve_references().to_dict())
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, its keys joined by dots."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _with_tuples(value: Any) -> Any:
+    # Fields of flax modules must be hashable, and JSON has no tuples.
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,137 @@
+"""What training changes: a `NetState` for each network, and the `GanState` that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from flax.training import train_state
+
+from gans.types import Batch, Game
+
+
+class NetState(train_state.TrainState):
+    """A network: parameters, optimizer state, running statistics, optional average.
+
+    Attributes:
+      model_state: the variable collections besides `params` (`batch_stats`).
+      ema_params: exponential moving average of the parameters, or None.
+      ema_decay: decay of that average for each step, in [0, 1).
+    """
+
+    model_state: Mapping[str, Any]
+    ema_params: Any = None
+    ema_decay: float = struct.field(pytree_node=False, default=0.0)
+
+    def __call__(
+        self, *inputs: jax.Array, train: bool = True, key: jax.Array | None = None
+    ) -> tuple[jax.Array, NetState]:
+        """Applies the network; returns its output and itself with its statistics moved on.
+
+        Args:
+          *inputs: what the network's module takes.
+          train: batch statistics and dropout when True, running statistics when False.
+          key: for dropout, in networks that have it.
+        """
+        output, model_state = self.apply_fn(
+            {"params": self.params, **self.model_state},
+            *inputs,
+            train=train,
+            mutable=list(self.model_state) if train else [],
+            rngs=None if key is None else {"dropout": key},
+        )
+        return output, self.replace(model_state=model_state) if train else self
+
+    def descend(self, grads: Any) -> NetState:
+        """One optimizer step, and the average after it: `ema + (1 - decay) (params - ema)`."""
+        state = self.apply_gradients(grads=grads)
+        if self.ema_params is None:
+            return state
+        ema = optax.incremental_update(state.params, self.ema_params, 1.0 - self.ema_decay)
+        return state.replace(ema_params=ema)
+
+    def averaged(self) -> NetState:
+        """The network with its averaged parameters, where it keeps an average."""
+        return self if self.ema_params is None else self.replace(params=self.ema_params)
+
+
+class GanState(struct.PyTreeNode):
+    """All of a run that `update` reads and writes.
+
+    Attributes:
+      step: int32 scalar, iterations done.
+      key: the run's PRNG key; an iteration's randomness is `fold_in(key, step)`.
+      nets: a `NetState` for each network's name.
+      weights: float32 scalars by loss term. Values, not constants of the compiled
+        program, so that a weight can be changed without compiling again.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    nets: dict[str, NetState]
+    weights: dict[str, jax.Array]
+
+
+def create_net(
+    key: jax.Array,
+    module: nn.Module,
+    inputs: tuple[jax.Array, ...],
+    tx: optax.GradientTransformation,
+    ema_decay: float = 0.0,
+) -> NetState:
+    """Initialises one network; `ema_decay` 0 keeps no average."""
+    variables = module.init(key, *inputs, train=False)
+    params = variables.pop("params")
+    # A copy, because an average that shares the parameters' buffers cannot be donated with them.
+    ema_params = jax.tree.map(jnp.copy, params) if ema_decay else None
+    return NetState.create(
+        apply_fn=module.apply,
+        params=params,
+        tx=tx,
+        model_state=variables,
+        ema_params=ema_params,
+        ema_decay=ema_decay,
+    )
+
+
+def create_state(
+    key: jax.Array,
+    game: Game,
+    batch: Batch,
+    *,
+    nets: Mapping[str, nn.Module],
+    optimizers: Mapping[str, optax.GradientTransformation],
+    weights: Mapping[str, float],
+    ema_decays: Mapping[str, float] | None = None,
+) -> GanState:
+    """The state at step 0. Pure: can be run under `jax.jit` and `jax.eval_shape`.
+
+    Args:
+      key: the seed of everything random in the run.
+      game: the game to be played.
+      batch: any batch of the right shape; its values do not matter.
+      nets: the module of each network, by name.
+      optimizers: the optimizer of each network, by name.
+      weights: the weight of each loss term, by name.
+      ema_decays: by name, for the networks of which an average is kept.
+    """
+    run_key, draw_key, *net_keys = jax.random.split(key, 2 + len(nets))
+    inputs = game.inputs(batch, game.draw(draw_key, batch, None))
+    keys = dict(zip(sorted(nets), net_keys, strict=True))
+    decays = ema_decays or {}
+    return GanState(
+        step=jnp.zeros((), jnp.int32),
+        key=run_key,
+        nets={
+            name: create_net(
+                keys[name], module, inputs[name], optimizers[name], decays.get(name, 0.0)
+            )
+            for name, module in nets.items()
+        },
+        weights={name: jnp.asarray(value, jnp.float32) for name, value in weights.items()},
+    )

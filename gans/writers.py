@@ -1,0 +1,199 @@
+"""The files of a run folder: metrics, TensorBoard events, pictures, animation, JSON.
+
+    config.json, data.json    what was asked for, and the facts about the data
+    metrics.jsonl             one JSON object a line, `step` and `time` in each
+    events.out.tfevents.*     the same for TensorBoard, and the sample grids
+    samples/*.png             the grids, named by epoch and step
+    samples.gif               all of them, one after another
+    checkpoints/              see `gans.checkpoints`
+
+Whole files appear at once or not at all: they are written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from gans.errors import UserError
+
+_FRAMES = 60  # at most, in an animation
+_FRAME_MS = 150
+_LAST_FRAME_MS = 2000
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` once it is complete.
+
+    Raises:
+      UserError: the folder cannot be made or written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            # mkstemp makes private files; these are meant to be shared as the user's umask says.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes indented JSON."""
+    with atomic(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+      UserError: the file cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}).") from error
+
+
+def save_picture(path: Path, picture: Image.Image) -> None:
+    """Writes a PNG."""
+    with atomic(path) as file:
+        picture.save(file, "PNG")
+
+
+def save_animation(path: Path, pictures: list[Path]) -> None:
+    """Writes a GIF of some pictures in order, evenly thinned out to `_FRAMES`; none, no GIF."""
+    if not pictures:
+        return
+    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), _FRAMES)).round().astype(int)
+    frames = []
+    for i in chosen:
+        with Image.open(pictures[i]) as picture:
+            frames.append(picture.convert("RGB"))
+    # A wider picture than the first, because its caption is longer, would be cut.
+    size = tuple(max(frame.size[axis] for frame in frames) for axis in (0, 1))
+    frames = [_on_canvas(frame, size) for frame in frames]
+    durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
+    with atomic(path) as file:
+        frames[0].save(
+            file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+        )
+
+
+def _on_canvas(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
+    canvas = Image.new("RGB", size, "white")
+    canvas.paste(frame)
+    return canvas.quantize(256)
+
+
+def save_npz(path: Path, count: int, shape: tuple[int, ...], blocks: Iterable[dict]) -> None:
+    """Writes an `.npz` of `images` uint8 `[count, *shape]` and, if given, `labels` int32 `[count]`.
+
+    Args:
+      path: the file.
+      count: how many images the blocks have in all.
+      shape: of one image.
+      blocks: dicts of arrays, one block in memory at a time.
+    """
+    labels = []
+    with atomic(path) as file, zipfile.ZipFile(file, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as images:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+            np.lib.format.write_array_header_1_0(images, header)
+            for block in blocks:
+                images.write(np.ascontiguousarray(block["images"]).tobytes())
+                labels += list(block.get("labels", ()))
+        if labels:
+            with archive.open("labels.npy", "w") as member:
+                np.lib.format.write_array(member, np.asarray(labels, np.int32))
+
+
+class RunWriter:
+    """Writes one run's metrics and sample grids; continues the files of a resumed run.
+
+    Args:
+      workdir: the run folder.
+      step: where the run starts from. What an earlier start wrote beyond it is dropped,
+        because it is about to be written again.
+    """
+
+    def __init__(self, workdir: Path, step: int):
+        import logging
+
+        from tensorboardX import SummaryWriter
+
+        logging.getLogger("tensorboardX").setLevel(logging.WARNING)
+        self._samples = workdir / "samples"
+        self._animation = workdir / "samples.gif"
+        _drop_lines_after(workdir / "metrics.jsonl", step)
+        for path, at in self._grids():
+            if at > step:
+                path.unlink()
+        self._metrics = (workdir / "metrics.jsonl").open("a", buffering=1)
+        self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._metrics.close()
+        self._events.close()
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Appends one line to metrics.jsonl, and scalars to TensorBoard."""
+        line = {"step": step, "time": round(time.time(), 3)}
+        line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
+        self._metrics.write(json.dumps(line) + "\n")
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
+        """Saves a sample grid as a PNG and for TensorBoard."""
+        save_picture(self._samples / f"epoch_{int(epoch):04d}_step_{step:07d}.png", picture)
+        self._events.add_image("samples", np.asarray(picture), step, dataformats="HWC")
+
+    def animation(self) -> None:
+        """Makes the GIF of all sample grids so far."""
+        save_animation(self._animation, [path for path, _ in self._grids()])
+
+    def _grids(self) -> list[tuple[Path, int]]:
+        """Every sample grid with its step, in order."""
+        paths = self._samples.glob("epoch_*_step_*.png")
+        return sorted(((path, int(path.stem.split("_")[-1])) for path in paths), key=lambda x: x[1])
+
+
+def _drop_lines_after(path: Path, step: int) -> None:
+    """Keeps the lines of metrics.jsonl up to `step`; a line that a kill cut short goes too."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if line.endswith(b"\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    with atomic(path) as file:
+        file.writelines(kept)

@@ -1,0 +1,214 @@
+"""Layers against plain convolutions and float64 numpy."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+
+from gans.models.layers import BatchNorm, Conv, Dense, UpsampleConv, synchronised, upsample_conv
+
+
+def plain(x, kernel):
+    """The definition: every pixel repeated 2x2, then a 3x3 convolution over all of them."""
+    x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+# Batch, height, width, channels in, channels out.
+SIZES = [(1, 1, 1, 1, 1), (2, 1, 5, 3, 2), (3, 7, 4, 2, 5), (1, 8, 8, 16, 8)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_upsample_conv_is_upsampling_then_convolution_with_its_gradients(size):
+    batch, height, width, channels, features = size
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (batch, height, width, channels))
+    kernel = jax.random.normal(keys[1], (3, 3, channels, features))
+    cotangent = jax.random.normal(keys[2], (batch, 2 * height, 2 * width, features))
+
+    @jax.jit
+    def both(x, kernel, cotangent):
+        results = []
+        for function in (upsample_conv, plain):
+            value, pullback = jax.vjp(function, x, kernel)
+            results.append((value, *pullback(cotangent)))
+        return results
+
+    for ours, expected in zip(*both(x, kernel, cotangent), strict=True):
+        # Sums of up to 9 * 16 products (of 256 for the kernel), whose order differs.
+        scale = float(jnp.abs(expected).max())
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * max(scale, 1.0))
+
+
+def test_upsample_conv_keeps_bfloat16_and_its_precision():
+    x = jax.random.normal(jax.random.key(0), (2, 5, 6, 4), jnp.bfloat16)
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 4, 3), jnp.bfloat16)
+    y = jax.jit(upsample_conv)(x, kernel)
+    assert y.dtype == jnp.bfloat16
+    exact = jax.jit(plain)(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    # bfloat16 has 8 significant bits; sums of taps and the result are rounded to it.
+    scale = float(jnp.abs(exact).max())
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=1e-2, atol=1e-2 * scale)
+
+
+def test_upsample_conv_layer_adds_its_bias_and_has_the_parameters_of_a_3x3_convolution():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    layer = UpsampleConv(7)
+    params = jax.jit(layer.init)(jax.random.key(1), x)["params"]
+    assert jax.tree.map(jnp.shape, params) == {"kernel": (3, 3, 5, 7), "bias": (7,)}
+    params["bias"] = jnp.arange(7.0)
+    expected = plain(x, params["kernel"]) + jnp.arange(7.0)
+    np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fans"),
+    [
+        (Dense(400), (300, 400)),
+        (Conv(40, (3, 3)), (9 * 300, 9 * 40)),
+        (UpsampleConv(40), (9 * 300, 9 * 40)),
+    ],
+    ids=["dense", "conv", "upsample_conv"],
+)
+def test_kernels_start_glorot_uniform_and_biases_zero(layer, fans):
+    params = jax.jit(layer.init)(jax.random.key(0), jnp.zeros((1, 2, 2, 300)))["params"]
+    limit = np.sqrt(6 / sum(fans))
+    unit = np.sort(np.asarray(params["kernel"]).ravel()) / limit
+    assert np.abs(unit).max() <= 1.0
+    # Kolmogorov-Smirnov distance from the uniform distribution: over 1e5 draws it is
+    # above 0.008 once in a million.
+    assert unit.size > 1e5
+    assert np.abs((unit + 1) / 2 - np.linspace(0, 1, unit.size)).max() < 0.008
+    assert not np.asarray(params["bias"]).any()
+
+
+def batch_norm(x, *, train=True, momentum=0.8, dtype=jnp.float32):
+    """Our layer with non-trivial parameters and statistics, and what float64 makes of the same."""
+    channels = x.shape[-1]
+    rng = np.random.default_rng(0)
+    scale, bias, mean = rng.normal(size=(3, channels)).astype(np.float32)
+    var = rng.uniform(0.5, 2.0, channels).astype(np.float32)
+    variables = {
+        "params": {"scale": scale, "bias": bias},
+        "batch_stats": {"mean": mean, "var": var},
+    }
+    layer = BatchNorm(momentum=momentum, dtype=dtype)
+    apply = jax.jit(lambda v, x: layer.apply(v, x, train=train, mutable=["batch_stats"]))
+    y, moved = apply(variables, x)
+
+    x = np.asarray(x, np.float64)
+    axes = tuple(range(x.ndim - 1))
+    batch_mean, batch_var = x.mean(axes), x.var(axes)
+    used = (batch_mean, batch_var) if train else (mean, var)
+    expected = scale * (x - used[0]) / np.sqrt(used[1] + 1e-3) + bias
+    stats = {"mean": mean, "var": var}
+    if train:
+        stats["mean"] = momentum * mean + (1 - momentum) * batch_mean
+        stats["var"] = momentum * var + (1 - momentum) * batch_var
+    return y, moved["batch_stats"], expected, stats
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("shape", [(4, 3), (1, 5, 3, 2), (3, 4, 4, 8)])
+def test_batch_norm_matches_float64(shape, train):
+    x = 3.0 + 2.0 * jax.random.normal(jax.random.key(1), shape)
+    y, stats, expected, expected_stats = batch_norm(x, train=train)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    for name, value in expected_stats.items():
+        np.testing.assert_allclose(stats[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_survives_a_mean_much_larger_than_the_deviation():
+    # E[x^2] - E[x]^2 in float32 would be wrong by 1e-3, a tenth of this variance of 0.01.
+    x = 100.0 + 0.1 * jax.random.normal(jax.random.key(1), (8, 8, 8, 4))
+    y, stats, expected, expected_stats = batch_norm(x)
+    # The mean itself is known to 1e-5 only, which is 1e-4 of the deviation.
+    np.testing.assert_allclose(y, expected, rtol=0, atol=3e-4)
+    with_only_the_batch = batch_norm(x, momentum=0.0)
+    np.testing.assert_allclose(with_only_the_batch[1]["var"], with_only_the_batch[3]["var"], 1e-5)
+    np.testing.assert_allclose(stats["mean"], expected_stats["mean"], rtol=1e-6)
+
+
+def test_batch_norm_computes_bfloat16_inputs_in_float32():
+    x = (5.0 + jax.random.normal(jax.random.key(1), (4, 8, 8, 3))).astype(jnp.bfloat16)
+    y, stats, expected, expected_stats = batch_norm(x, dtype=jnp.bfloat16)
+    assert y.dtype == jnp.bfloat16
+    assert stats["mean"].dtype == stats["var"].dtype == jnp.float32
+    # Only the output is rounded to 8 bits; statistics in bfloat16 would be off by 1e-2.
+    np.testing.assert_allclose(y.astype(jnp.float32), expected, rtol=2**-8, atol=1e-5)
+    for name, value in expected_stats.items():
+        np.testing.assert_allclose(stats[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_starts_as_the_identity_statistics_and_keeps_them_at_initialisation():
+    x = 3.0 + jax.random.normal(jax.random.key(1), (4, 3))
+    variables = BatchNorm().init(jax.random.key(0), x, train=True)
+    assert not np.asarray(variables["batch_stats"]["mean"]).any()
+    assert (np.asarray(variables["batch_stats"]["var"]) == 1).all()
+
+
+class Stack(nn.Module):
+    """Normalisations below one another, as in the networks."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = nn.relu(BatchNorm()(Dense(4)(x), train=train))
+        return BatchNorm(momentum=0.5)(x, train=train)
+
+
+def sharded(step, form):
+    """`step(variables, x)` over four devices by the given form, x and outputs split."""
+    if form == "pmap":
+        mapped = jax.pmap(step, axis_name="i", in_axes=(None, 0), out_axes=(0, None, None))
+
+        def run(variables, x):
+            y, *rest = mapped(variables, x.reshape(4, -1, *x.shape[1:]))
+            return y.reshape(len(x), -1), *rest
+
+        return run
+    mesh = Mesh(np.array(jax.devices()[:4]), ("i",))
+    one, split = PartitionSpec(), PartitionSpec("i")
+    specs = {"in_specs": (one, split), "out_specs": (split, one, one)}
+    return jax.jit(jax.shard_map(step, mesh=mesh, check_vma=False, **specs))
+
+
+@pytest.mark.parametrize("form", ["pmap", "shard_map"])
+def test_synchronised_statistics_are_those_of_the_whole_batch(form):
+    net = Stack()
+    # Every device's share has a mean and a scale of its own.
+    offset = jnp.repeat(jnp.arange(4.0), 3)[:, None]
+    x = offset + (1 + offset) * jax.random.normal(jax.random.key(0), (12, 5))
+    variables = jax.jit(lambda x: net.init(jax.random.key(1), x, train=False))(x)
+
+    def step(variables, x, axis_name="i"):
+        def loss(params):
+            y, moved = net.apply(
+                {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
+            )
+            return jnp.mean(jnp.sin(y)), (y, moved["batch_stats"])
+
+        with synchronised(axis_name):
+            grads, (y, stats) = jax.grad(loss, has_aux=True)(variables["params"])
+        if axis_name is not None:
+            grads = jax.lax.pmean(grads, axis_name)
+        return y, stats, grads
+
+    whole = jax.jit(lambda variables, x: step(variables, x, None))(variables, x)
+    shares = sharded(step, form)(variables, x)
+    for ours, expected in zip(jax.tree.leaves(shares), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=2e-6)
+    # Without synchronisation each device normalises by itself.
+    alone = net.apply(variables, x[:3], train=True, mutable=["batch_stats"])[0]
+    assert np.abs(alone - whole[0][:3]).max() > 0.1
+
+
+def test_synchronised_ends_with_its_block():
+    x = jnp.ones((2, 3))
+    with synchronised("nowhere"):
+        pass
+    # The name is bound no longer, so a call that still used it would fail.
+    BatchNorm().init_with_output(jax.random.key(0), x, train=True)

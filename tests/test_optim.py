@@ -1,0 +1,153 @@
+"""Optimizers against Keras and the paper's formula, schedules against points worked out by hand."""
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import optax
+import pytest
+
+from gans import optim
+from gans.errors import UserError
+
+RATE, B1, B2, EPS = 2e-4, 0.5, 0.999, 1e-7
+
+# One column an element, one row a step. Where a gradient is as small as epsilon, or
+# smaller, it matters whether epsilon is added before or after the bias correction.
+GRADIENTS = np.float32(
+    [
+        [1.0, 1e-3, 1e-6, 1e-9, 0.0, -3e-7],
+        [-0.5, 2e-3, 3e-6, 2e-9, 0.0, 1e-7],
+        [0.1, 0.0, -1e-6, -1e-9, 1e-9, 1e-7],
+        [3.0, -1e-3, 1e-7, 5e-9, 0.0, 1e-8],
+        [0.0, 1e-3, 1e-6, 1e-9, 1e-3, 0.0],
+    ]
+)
+
+
+def trajectory(tx, gradients):
+    """Parameters after each step, from zero so that small updates are not lost in rounding."""
+    params = jnp.zeros(gradients.shape[1])
+    state = tx.init(params)
+    path = []
+    for grads in jnp.asarray(gradients):
+        updates, state = tx.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return np.stack(path)
+
+
+def adam_in_float64(gradients):
+    """Kingma and Ba 2015, the closing remark of section 2, literally."""
+    m = v = position = np.zeros(gradients.shape[1])
+    path = []
+    for t, g in enumerate(np.float64(gradients), 1):
+        m = B1 * m + (1 - B1) * g
+        v = B2 * v + (1 - B2) * g * g
+        rate = RATE * np.sqrt(1 - B2**t) / (1 - B1**t)
+        position = position - rate * m / (np.sqrt(v) + EPS)
+        path.append(position)
+    return np.stack(path)
+
+
+def adam_of_keras(gradients):
+    adam = keras.optimizers.Adam(RATE, beta_1=B1, beta_2=B2, epsilon=EPS)
+    params = keras.Variable(np.zeros(gradients.shape[1], np.float32))
+    adam.build([params])
+    path = []
+    for grads in gradients:
+        adam.apply([jnp.asarray(grads)], [params])
+        path.append(np.asarray(params.value))
+    return np.stack(path)
+
+
+def test_keras_adam_takes_the_steps_of_keras():
+    ours = trajectory(optim.keras_adam(RATE, B1, B2, EPS), GRADIENTS)
+    # Relative, with no absolute slack: a step of 1e-9 must be right too. The 1e-4 is for
+    # 1 - 0.999^t in float32, which has but four significant digits at t = 1.
+    np.testing.assert_allclose(ours, adam_of_keras(GRADIENTS), rtol=1e-5, atol=0)
+    np.testing.assert_allclose(ours, adam_in_float64(GRADIENTS), rtol=1e-4, atol=1e-12)
+
+
+def test_the_epsilon_of_optax_is_elsewhere():
+    # Guards the test above: these gradients do tell the two forms of Adam apart.
+    optax_steps = trajectory(optax.adam(RATE, B1, B2, EPS), GRADIENTS)
+    ratio = optax_steps[0, 2] / adam_in_float64(GRADIENTS)[0, 2]
+    assert ratio == pytest.approx((1e-6 + EPS / np.sqrt(1 - B2)) / (1e-6 + EPS), rel=1e-3)
+
+
+def test_keras_adam_has_the_defaults_of_keras():
+    ours = trajectory(optim.keras_adam(1e-3), GRADIENTS)
+    adam = keras.optimizers.Adam()
+    params = keras.Variable(np.zeros(GRADIENTS.shape[1], np.float32))
+    adam.build([params])
+    for grads in GRADIENTS:
+        adam.apply([jnp.asarray(grads)], [params])
+    np.testing.assert_allclose(ours[-1], params.value, rtol=1e-5, atol=0)
+
+
+def test_keras_adam_runs_under_jit():
+    tx = optim.keras_adam(RATE, B1, B2, EPS)
+    compiled = optax.GradientTransformation(tx.init, jax.jit(tx.update))
+    np.testing.assert_allclose(
+        trajectory(compiled, GRADIENTS), adam_of_keras(GRADIENTS), rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "num_steps", "rates"),
+    [
+        ("constant", 4, [2.0, 2.0, 2.0, 2.0, 2.0, 2.0]),
+        ("linear", 4, [2.0, 1.5, 1.0, 0.5, 0.0, 0.0]),
+        ("constant_linear", 4, [2.0, 2.0, 2.0, 1.0, 0.0, 0.0]),
+        # An odd number: two steps constant, the remaining three to zero.
+        ("constant_linear", 5, [2.0, 2.0, 2.0, 4 / 3, 2 / 3, 0.0]),
+    ],
+)
+def test_a_schedule_gives_the_rates_worked_out_by_hand(schedule, num_steps, rates):
+    tx = optim.optimizer("sgd", learning_rate=2.0, schedule=schedule, num_steps=num_steps)
+    path = trajectory(tx, np.ones((6, 1), np.float32))
+    steps = -np.diff(path[:, 0], prepend=0.0)
+    np.testing.assert_allclose(steps, rates, rtol=1e-5, atol=1e-6)
+
+
+def test_every_schedule_is_covered_here():
+    assert set(optim.SCHEDULES) == {"constant", "linear", "constant_linear"}
+
+
+def test_a_schedule_drives_keras_adam():
+    tx = optim.optimizer("keras_adam", learning_rate=0.1, schedule="linear", num_steps=2, eps=0.0)
+    # Without epsilon, a constant gradient makes every step of Adam one learning rate long.
+    path = trajectory(tx, np.full((3, 1), 0.3, np.float32))
+    np.testing.assert_allclose(path[:, 0], [-0.1, -0.15, -0.15], rtol=1e-4)
+
+
+def test_constants_reach_the_optimizer():
+    tx = optim.optimizer(
+        "keras_adam", learning_rate=RATE, schedule="constant", num_steps=9, b1=B1, b2=B2, eps=EPS
+    )
+    np.testing.assert_allclose(
+        trajectory(tx, GRADIENTS), adam_of_keras(GRADIENTS), rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_every_optimizer_takes_the_constants_of_adam_and_descends(name):
+    # Those that an optimizer does not have are left out.
+    tx = optim.optimizer(
+        name, learning_rate=0.1, schedule="constant", num_steps=9, b1=0.5, b2=0.9, eps=1e-7
+    )
+    path = trajectory(tx, np.float32([[1.0, -1.0]]))
+    assert path[0, 0] < 0 < path[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "message"),
+    [
+        ("adamm", "constant", "adamm.*adam, keras_adam"),
+        ("adam", "cosine", "cosine.*constant, linear"),
+    ],
+)
+def test_an_unknown_name_is_the_users_error_and_lists_the_known(name, schedule, message):
+    with pytest.raises(UserError, match=message):
+        optim.optimizer(name, learning_rate=1e-3, schedule=schedule, num_steps=1)
