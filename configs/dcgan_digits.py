@@ -1,6 +1,6 @@
 """DCGAN on scikit-learn's handwritten digits, 32x32 grey: no network needed.
 
-    python -m experiments.train --config=configs/dcgan_digits.py --workdir=runs/digits
+python -m experiments.train --config=configs/dcgan_digits.py --workdir=runs/digits
 """
 
 from ml_collections import ConfigDict

@@ -29,6 +29,8 @@ def run(main: Callable[[], None]) -> None:
             main()
         except UserError as error:
             _fail(str(error))
+        except KeyboardInterrupt:
+            sys.exit(130)
 
     logging.set_verbosity(logging.WARNING)
     app.run(guarded, flags_parser=parse)

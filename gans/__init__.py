@@ -1,7 +1,7 @@
 """GANs in JAX, as readable as a paper.
 
-    import gans
-    images = gans.load("runs/digits").sample(64)
+import gans
+images = gans.load("runs/digits").sample(64)
 """
 
 from __future__ import annotations

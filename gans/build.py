@@ -54,6 +54,31 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
     return function(**fields)
 
 
+# Least values of the counts in a config; where 0 is allowed, it means never, or all.
+_LEAST = {
+    "data.batch_size": 1,
+    "data.image_size": 1,
+    "game.latent_dim": 1,
+    "train.num_steps": 1,
+    "train.steps_per_call": 1,
+    "train.sample_rows": 1,
+    "train.sample_columns": 1,
+    "train.log_every": 0,
+    "train.sample_every": 0,
+    "checkpoint.every_steps": 0,
+    "checkpoint.keep": 1,
+    "mesh.data": 0,
+}
+
+
+def check_counts(config: ConfigDict) -> None:
+    """Raises UserError for a count that is too small to make sense."""
+    for path, least in _LEAST.items():
+        section, field = path.split(".")
+        if (value := config[section][field]) < least:
+            raise UserError(f"{path} is {value}; it must be at least {least}.")
+
+
 def data_source(data: ConfigDict) -> Source:
     """Loads the data set that a config's `data` section names.
 
@@ -71,10 +96,12 @@ def data_source(data: ConfigDict) -> Source:
 
 
 def game(config: ConfigDict) -> Game:
-    """The game of a config, with its adversarial loss; the weights are checked against its terms."""
+    """The game of a config with its adversarial loss; `loss.weights` must name its terms."""
     name = config.loss.adversarial
     if name not in LOSSES:
-        raise UserError(f"No adversarial loss is called {name!r}; choose one of {', '.join(LOSSES)}.")
+        raise UserError(
+            f"No adversarial loss is called {name!r}; choose one of {', '.join(LOSSES)}."
+        )
     fields = {key: value for key, value in config.game.items() if key != "name"}
     made = call(find("games", config.game.name), "game", {"adversarial": LOSSES[name], **fields})
     terms = {term for player in made.players for term in player.terms}

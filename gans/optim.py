@@ -79,7 +79,9 @@ def optimizer(
     if name not in OPTIMIZERS:
         raise UserError(f"No optimizer is called {name!r}; choose one of {', '.join(OPTIMIZERS)}.")
     if schedule not in SCHEDULES:
-        raise UserError(f"No schedule is called {schedule!r}; choose one of {', '.join(SCHEDULES)}.")
+        raise UserError(
+            f"No schedule is called {schedule!r}; choose one of {', '.join(SCHEDULES)}."
+        )
     make = OPTIMIZERS[name]
     known = inspect.signature(make).parameters
     constants = {key: value for key, value in constants.items() if key in known}

@@ -104,7 +104,7 @@ def _loop(step: Step, to_batch, mesh: Mesh):
 
 
 def shard_map_step(step: Step, mesh: Mesh) -> Step:
-    """A step that was given `axis_name=DATA`, each device of the mesh seeing its share of the batch."""
+    """A step given `axis_name=DATA`, for whole batches that the devices of the mesh share."""
     return jax.jit(
         jax.shard_map(
             step,
@@ -118,8 +118,10 @@ def shard_map_step(step: Step, mesh: Mesh) -> Step:
 
 
 def pmap_step(step: Step, devices: list[jax.Device]) -> Step:
-    """A step that was given `axis_name=DATA` under `jax.pmap`, state and metrics as on one device."""
-    mapped = jax.pmap(step, axis_name=DATA, in_axes=(None, 0), out_axes=(None, None), devices=devices)
+    """A step given `axis_name=DATA`, for whole batches that `jax.pmap` splits over devices."""
+    mapped = jax.pmap(
+        step, axis_name=DATA, in_axes=(None, 0), out_axes=(None, None), devices=devices
+    )
 
     def run(state, batch):
         count = len(devices)

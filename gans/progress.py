@@ -32,7 +32,8 @@ class Progress:
             unit="step",
             disable=self._plain,
             dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n}/{total} [{elapsed}<{remaining}]{postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| "
+            "{n}/{total} [{elapsed}<{remaining}]{postfix}",
         )
 
     def __enter__(self) -> Progress:

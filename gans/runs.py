@@ -17,9 +17,9 @@ _FREE = ("train.num_steps", "train.log_every", "train.sample_every", "checkpoint
 
 
 def check(workdir: Path, config: ConfigDict) -> None:
-    """Raises UserError, listing the fields that differ, if the folder holds a run with another config.
+    """Raises UserError if the folder holds a run with another config, or no run but something else.
 
-    Also if it holds something else than a run.
+    The message lists the fields that differ.
     """
     path = workdir / "config.json"
     if path.exists():

@@ -1,8 +1,8 @@
 """Images from a trained generator.
 
-    import gans
-    sampler = gans.load("runs/cgan")
-    images = sampler.sample(10, classes=range(10))
+import gans
+sampler = gans.load("runs/cgan")
+images = sampler.sample(10, classes=range(10))
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ class Sampler:
         for start in range(0, num, _BATCH):
             count = min(size, num - start)
             latent = latents(seed, start, size, self.latent_dim)
-            labels = None if wanted is None else wanted[np.arange(start, start + size) % len(wanted)]
+            labels = (
+                None if wanted is None else wanted[np.arange(start, start + size) % len(wanted)]
+            )
             block = {"images": np.asarray(self._render(latent, labels))[:count]}
             yield block if labels is None else block | {"labels": labels[:count]}
 

@@ -75,6 +75,7 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
     workdir = Path(workdir)
     # Cheap checks first: data may take minutes to load.
     runs.check(workdir, config)
+    build.check_counts(config)
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
     game = build.game(config)
@@ -100,9 +101,7 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
     resident = parallel.put(pipeline.resident, parallel.replicated(mesh))
 
     with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
-        state, first = _start_or_resume(
-            start, config.seed, parallel.replicated(mesh), checkpoints
-        )
+        state, first = _start_or_resume(start, config.seed, parallel.replicated(mesh), checkpoints)
         progress = Progress(
             workdir.name, first, config.train.num_steps, config.data.batch_size, info.size
         )
@@ -166,7 +165,9 @@ def _loop(
             preview(state.nets["generator"])
             if last or is_due(before, step, config.train.sample_every)
             else None,
-            snapshot(state) if last or is_due(before, step, config.checkpoint.every_steps) else None,
+            snapshot(state)
+            if last or is_due(before, step, config.checkpoint.every_steps)
+            else None,
         )
         before = step
         if waiting is not None:
@@ -306,7 +307,11 @@ class Recorder:
     def _diverged(self, what: str, step: int) -> str:
         self._checkpoints.wait()
         kept = self._checkpoints.latest_step()
-        saved = "there is no checkpoint yet" if kept is None else f"the checkpoint of step {kept} is good"
+        saved = (
+            "there is no checkpoint yet"
+            if kept is None
+            else f"the checkpoint of step {kept} is good"
+        )
         return (
             f"Training diverged: {what} became NaN or infinite at step {step}; {saved}. "
             "Start a new run with a lower learning rate or another loss.adversarial."

@@ -48,10 +48,10 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             # mkstemp makes private files; these are meant to be shared as the user's umask says.
             umask = os.umask(0)
             os.umask(umask)
-            os.chmod(name, 0o666 & ~umask)
-            os.replace(name, path)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
         except BaseException:
-            os.unlink(name)
+            Path(name).unlink()
             raise
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error

@@ -1,6 +1,21 @@
+"""Settings that must stand before anything imports jax or keras."""
+
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
-import jax
 
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+# Four simulated devices, for the tests of several; the others use the first.
 jax.config.update("jax_num_cpu_devices", 4)
+
+
+@pytest.fixture
+def config():
+    """The conditional digits experiment in its small form, on one device."""
+    from configs import cgan_digits
+
+    config = cgan_digits.get_config("test")
+    config.mesh.data = 1
+    return config

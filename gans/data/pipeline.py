@@ -60,7 +60,7 @@ class Pipeline:
     classes: int
 
     def feeds(self, start: int, chunks: Iterable[int]) -> Iterator[Feed]:
-        """For each chunk of `n` iterations, from iteration `start` on, arrays `[n, batch_size, ...]`."""
+        """Arrays `[n, batch_size, ...]` for each chunk of `n` iterations from `start` on."""
         chunks = list(chunks)
         batches = self._batches(start, start + sum(chunks))
         for n in chunks:

@@ -49,7 +49,7 @@ def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:
 
 
 def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
-    """The Keras tutorials' form: a step on real images, a step on generated ones, then the generator.
+    """The Keras tutorials' form: a step on real images, one on generated ones, the generator's.
 
     Loss terms: `real` of `d_real`, `fake` of `d_fake`, `adversarial` of `generator`.
     The summary's `d_loss` is half the sum of the first two, as the tutorials print it.
@@ -58,12 +58,16 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
     def d_real(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
         del noise
         real, net = judge(nets["discriminator"], batch["image"], batch, adversarial, True)
-        return Outcome({"real": real["loss"]}, {"discriminator": net}, {"accuracy": real["accuracy"]})
+        return Outcome(
+            {"real": real["loss"]}, {"discriminator": net}, {"accuracy": real["accuracy"]}
+        )
 
     def d_fake(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
         images = generate(nets, batch, noise)
         fake, net = judge(nets["discriminator"], images, batch, adversarial, False)
-        return Outcome({"fake": fake["loss"]}, {"discriminator": net}, {"accuracy": fake["accuracy"]})
+        return Outcome(
+            {"fake": fake["loss"]}, {"discriminator": net}, {"accuracy": fake["accuracy"]}
+        )
 
     def summary(metrics: Metrics) -> Metrics:
         return {

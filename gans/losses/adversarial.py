@@ -27,7 +27,7 @@ class Adversarial(NamedTuple):
 
 
 def cross_entropy_discriminator(logits: jax.Array, real: bool) -> jax.Array:
-    """`-log D(x)` for real and `-log(1 - D(G(z)))` for generated images, with `D = sigmoid(logits)`.
+    """`-log D(x)` for real, `-log(1 - D(G(z)))` for generated images; D is the logit's sigmoid.
 
     Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
     """
@@ -40,7 +40,7 @@ def non_saturating_generator(logits: jax.Array) -> jax.Array:
 
 
 def minimax_generator(logits: jax.Array) -> jax.Array:
-    """`log(1 - D(G(z)))`, the original objective. Goodfellow et al. 2014, arXiv:1406.2661, eq. 1."""
+    """`log(1 - D(G(z)))`, the original. Goodfellow et al. 2014, arXiv:1406.2661, eq. 1."""
     return -jax.nn.softplus(logits)
 
 
@@ -54,17 +54,20 @@ def least_squares_discriminator(logits: jax.Array, real: bool) -> jax.Array:
 
 
 def least_squares_generator(logits: jax.Array) -> jax.Array:
-    """`(D(G(z)) - 1)^2`. Mao et al. 2017, arXiv:1611.04076, eq. 9 (c = 1), without its factor 1/2."""
+    """`(D(G(z)) - 1)^2`. Mao et al. 2017, arXiv:1611.04076, eq. 9 (c = 1), without the 1/2."""
     return jnp.square(logits - 1.0)
 
 
 def hinge_discriminator(logits: jax.Array, real: bool) -> jax.Array:
-    """`max(0, 1 - D(x))` and `max(0, 1 + D(G(z)))`. Miyato et al. 2018, arXiv:1802.05957, eq. 16."""
+    """`max(0, 1 - D(x))`, `max(0, 1 + D(G(z)))`. Miyato et al. 2018, arXiv:1802.05957, eq. 16."""
     return jax.nn.relu(1.0 - logits if real else 1.0 + logits)
 
 
 def wasserstein_discriminator(logits: jax.Array, real: bool) -> jax.Array:
-    """`-D(x)` and `D(G(z))`; D must be kept Lipschitz. Arjovsky et al. 2017, arXiv:1701.07875, eq. 2."""
+    """`-D(x)` and `D(G(z))`, for a Lipschitz D. Arjovsky et al. 2017, arXiv:1701.07875, eq. 2.
+
+    Nothing here keeps D Lipschitz; without a constraint of its weights it soon diverges.
+    """
     return -logits if real else logits
 
 

@@ -1,1 +1,1 @@
-"""Networks: flax.linen modules. They import `gans.models.layers` and nothing else of the package."""
+"""Networks: flax.linen modules that import `gans.models.layers` and no more of the package."""

@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al. 2015, arXiv:1511.06434) in the form of the Keras tutorials, plain or conditional.
+"""DCGAN (Radford et al. 2015, arXiv:1511.06434) as the Keras tutorials build it.
 
 With their default fields the networks are those of the tutorials on 32x32x3 images.
 Called with a label they are the conditional ones (Mirza and Osindero 2014, arXiv:1411.1784).

@@ -45,7 +45,7 @@ class UpsampleConv(nn.Module):
 
 
 def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x` `[B, H, W, C]` upsampled by 2 (nearest), convolved with `kernel` `[3, 3, C, F]`, zero padded.
+    """`x` `[B, H, W, C]` upsampled by 2, then convolved with `kernel` `[3, 3, C, F]`, zero padded.
 
     An output row 2i sees the upsampled rows 2i-1, 2i, 2i+1, which are the input rows
     i-1, i, i; an output row 2i+1 sees i, i, i+1. So two taps fall on one row and can be

@@ -1,0 +1,95 @@
+"""Samples a trained generator: a grid, an interpolation, or an array of any length.
+
+python -m experiments.sample --workdir=runs/digits --num=64 --out=samples.png
+python -m experiments.sample --workdir=runs/digits --classes=3,3,5 --out=chosen.png
+python -m experiments.sample --workdir=runs/digits --interpolate=1,2 --out=path.png
+python -m experiments.sample --workdir=runs/digits --num=50000 --out=samples.npz
+"""
+
+import math
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder of the generator.")
+_OUT = flags.DEFINE_string("out", None, "The file to write: .png, or .npz for arrays.")
+_NUM = flags.DEFINE_integer(
+    "num", None, "How many images; 64, or one for each of --classes.", lower_bound=1
+)
+_CLASSES = flags.DEFINE_list("classes", None, "Names or numbers of classes, repeated in turn.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latent vectors.")
+_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+_INTERPOLATE = flags.DEFINE_list("interpolate", None, "Two seeds to walk between, as in 1,2.")
+_STEPS = flags.DEFINE_integer("steps", 10, "Images from one end to the other.", lower_bound=2)
+flags.mark_flags_as_required(["workdir", "out"])
+
+
+def main() -> None:
+    from gans import load
+    from gans.errors import UserError
+
+    out = Path(_OUT.value)
+    if out.suffix not in (".png", ".npz"):
+        raise UserError(f"--out={out} must end in .png for a picture or .npz for arrays.")
+    sampler = load(_WORKDIR.value, step=_STEP.value)
+    if _INTERPOLATE.value is not None:
+        _save_interpolation(sampler, out)
+    elif out.suffix == ".npz":
+        _save_arrays(sampler, out)
+    else:
+        _save_grid(sampler, out)
+    print(f"{out}: from step {sampler.step:,} of {_WORKDIR.value}")
+
+
+def _count() -> int:
+    return _NUM.value or (len(_CLASSES.value) if _CLASSES.value else 64)
+
+
+def _save_grid(sampler, out: Path) -> None:
+    from gans import pictures, writers
+
+    count = _count()
+    images = sampler.sample(count, seed=_SEED.value, classes=_CLASSES.value)
+    numbers = sampler.class_numbers(_CLASSES.value)
+    # Where a row can hold each class once, a column is a class and carries its name.
+    if numbers is not None and len(numbers) <= 16:
+        columns, labels = len(numbers), [sampler.classes[i] for i in numbers]
+    else:
+        columns, labels = math.ceil(math.sqrt(count)), ()
+    writers.save_picture(out, pictures.grid(images, columns, labels=labels))
+
+
+def _save_interpolation(sampler, out: Path) -> None:
+    from gans import pictures, writers
+    from gans.errors import UserError
+
+    ends = _INTERPOLATE.value
+    if len(ends) != 2 or not all(end.lstrip("-").isdecimal() for end in ends):
+        raise UserError(f"--interpolate={','.join(ends)} must be two seeds, as in 1,2.")
+    if out.suffix != ".png":
+        raise UserError(f"An interpolation is a picture: --out={out} must end in .png.")
+    seeds = (int(ends[0]), int(ends[1]))
+    images = sampler.interpolate(seeds, _STEPS.value, classes=_CLASSES.value)
+    writers.save_picture(out, pictures.grid(images, _STEPS.value))
+
+
+def _save_arrays(sampler, out: Path) -> None:
+    from tqdm import tqdm
+
+    from gans import writers
+
+    count = _count()
+    with tqdm(total=count, unit="image", disable=None) as bar:
+
+        def blocks():
+            for block in sampler.stream(count, seed=_SEED.value, classes=_CLASSES.value):
+                yield block
+                bar.update(len(block["images"]))
+
+        writers.save_npz(out, count, sampler.image_shape, blocks())
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,181 @@
+"""Imports go one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Highest first. A module may import from its own rank and from those below it.
+RANKS = (
+    ("experiments",),
+    ("gans.train", "gans.evaluate", "gans.load"),
+    (
+        "gans.build",
+        "gans.checkpoints",
+        "gans.data",
+        "gans.evaluators",
+        "gans.parallel",
+        "gans.sampling",
+        "gans.update",
+        "gans.writers",
+    ),
+    ("gans.games",),
+    ("gans.losses", "gans.memory", "gans.optim", "gans.state"),
+    ("gans.models",),
+    ("gans.errors", "gans.types"),
+)
+
+# What these may import of the project, whatever the ranks say.
+ONLY = {
+    "configs": ("configs",),
+    "gans.models": ("gans.models.layers",),
+}
+# And what these may not.
+NEVER = {"gans.games": ("gans.models", "gans.data")}
+
+DEVICES = {"Mesh", "shard_map", "pmap"}
+FOREIGN_TO_CONFIGS = "configs import only ml_collections and each other"
+
+
+def within(module, package):
+    return module == package or module.startswith(package + ".")
+
+
+def rank(module):
+    """Position in the table, or None for what is not listed."""
+    for i, names in enumerate(RANKS):
+        if any(within(module, name) for name in names):
+            return i
+    return None
+
+
+def imports(tree):
+    """Full names of what is imported, `from gans.state import NetState` as `gans.state.NetState`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def names(tree):
+    """Every identifier used, imported or accessed as an attribute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name.rpartition(".")[2]
+
+
+def allowed(module, target):
+    """Whether `module` may import `target`, both full names; anything outside the project may be."""
+    if not any(within(target, package) for package in ("gans", "configs", "experiments", "tests")):
+        return True
+    for package, targets in ONLY.items():
+        if within(module, package):
+            return any(within(target, name) for name in targets)
+    for package, targets in NEVER.items():
+        if within(module, package) and any(within(target, name) for name in targets):
+            return False
+    low, high = rank(target), rank(module)
+    return low is not None and high is not None and low >= high
+
+
+def violations(module, source):
+    """What is wrong with the imports of one module, as sentences."""
+    tree = ast.parse(source)
+    found = []
+    for target in imports(tree):
+        if target.startswith("."):
+            found.append(f"{module} has a relative import of {target}; write its full name")
+        elif within(target, "tensorflow"):
+            found.append(f"{module} imports tensorflow")
+        elif within(module, "configs") and not (
+            within(target, "configs") or within(target, "ml_collections")
+        ):
+            found.append(f"{module} imports {target}; {FOREIGN_TO_CONFIGS}")
+        elif not allowed(module, target):
+            found.append(f"{module} must not import {target}")
+    if module != "gans.parallel":
+        devices = sorted(DEVICES & set(names(tree)))
+        found += [f"{module} mentions {name}; only gans.parallel may" for name in devices]
+    return found
+
+
+def modules():
+    """`{full name: path}` of every module of the project but the tests."""
+    found = {}
+    for package in ("gans", "configs", "experiments"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_go_one_way(module):
+    assert violations(module, modules()[module].read_text()) == []
+
+
+def test_every_module_has_a_rank():
+    unranked = [name for name in modules() if rank(name) is None and not within(name, "configs")]
+    assert unranked == ["gans"]
+
+
+def test_there_are_modules_to_look_at():
+    assert {"gans", "gans.update", "gans.models.dcgan", "gans.games.latent"} <= set(modules())
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("gans.state", "from gans.update import update"),
+        ("gans.state", "from gans import update"),
+        ("gans.state", "import gans.update as up"),
+        ("gans.state", "def f():\n    import gans.train"),
+        ("gans.update", "from gans.train import train"),
+        ("gans.types", "from gans.losses.adversarial import LOSSES"),
+        ("gans.games.latent", "from gans.models.dcgan import Generator"),
+        ("gans.games.latent", "from gans.models.layers import BatchNorm"),
+        ("gans.games.latent", "from gans.data.source import Source"),
+        ("gans.games.latent", "from gans import build"),
+        ("gans.models.dcgan", "from gans.models.unet import UNet"),
+        ("gans.models.dcgan", "from gans.errors import UserError"),
+        ("gans.models.dcgan", "from . import layers"),
+        ("gans.build", "from experiments import cli"),
+        ("gans.train", "from configs import dcgan_cifar10"),
+        ("gans.train", "from gans.unheard_of import something"),
+        ("configs.dcgan", "from gans.optim import OPTIMIZERS"),
+        ("configs.dcgan", "import jax"),
+        ("gans.update", "from jax.sharding import Mesh"),
+        ("gans.update", "import jax\nstep = jax.pmap(print)"),
+        ("gans.train", "import jax\nstep = jax.shard_map(print)"),
+        ("gans.data.cifar10", "import tensorflow as tf"),
+        ("gans.writers", "from tensorflow.io import gfile"),
+    ],
+)
+def test_a_wrong_line_is_found(module, line):
+    assert len(violations(module, line)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("gans.update", "from gans.models.layers import synchronised"),
+        ("gans.build", "from gans import optim"),
+        ("gans.train", "from gans import build, checkpoints, parallel"),
+        ("gans.parallel", "from jax.sharding import Mesh"),
+        ("gans.models.dcgan", "from gans.models.layers import Conv"),
+        ("gans.data.cifar10", "import tensorflow_datasets as tfds"),
+        ("gans.update", '"""Not jax.pmap, not shard_map: words in a docstring are free."""'),
+        ("configs.cgan", "from configs import dcgan\nfrom ml_collections import ConfigDict"),
+        ("experiments.train", "from experiments import cli\nfrom gans.train import train"),
+    ],
+)
+def test_a_right_line_is_not(module, line):
+    assert violations(module, line) == []

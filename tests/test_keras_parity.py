@@ -1,0 +1,604 @@
+"""The tutorials' networks and training iterations, written with Keras, against ours.
+
+Everything on the Keras side is written from the tutorials' specification with Keras' own
+layers, losses and optimizers. Its layers carry the names of the Flax modules, so that a
+Keras variable `generator/Dense_0/kernel` is the parameter `["Dense_0"]["kernel"]`.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import optax
+import pytest
+from keras import layers
+
+from gans import optim
+from gans.games import latent
+from gans.losses.adversarial import LOSSES
+from gans.models.dcgan import Discriminator, Generator
+from gans.state import create_state
+from gans.update import update
+
+CLASSES = 10
+LATENT = 100
+BATCH = 4
+
+FLAX_NAMES = {
+    "kernel": "kernel",
+    "bias": "bias",
+    "gamma": "scale",
+    "beta": "bias",
+    "moving_mean": "mean",
+    "moving_variance": "var",
+}
+
+
+# The networks as the tutorials list them.
+
+
+def keras_generator(conditional):
+    z = keras.Input((LATENT,))
+    inputs, x = [z], z
+    if conditional:
+        label = keras.Input((CLASSES,))
+        inputs, x = [z, label], layers.Concatenate()([z, label])
+    x = layers.Dense(8 * 8 * 128, activation="relu", name="Dense_0")(x)
+    x = layers.Reshape((8, 8, 128))(x)
+    for i, filters in enumerate((128, 64)):
+        x = layers.UpSampling2D()(x)
+        x = layers.Conv2D(filters, 3, padding="same", name=f"UpsampleConv_{i}")(x)
+        x = layers.BatchNormalization(momentum=0.8, name=f"BatchNorm_{i}")(x)
+        x = layers.Activation("relu")(x)
+    x = layers.Conv2D(3, 3, padding="same", activation="tanh", name="Conv_0")(x)
+    return keras.Model(inputs, x, name="generator")
+
+
+def keras_discriminator(conditional, last_stride=1):
+    image = keras.Input((32, 32, 3))
+    inputs, x = [image], image
+    for i, (filters, stride) in enumerate(((32, 2), (64, 2), (128, 2), (256, last_stride))):
+        x = layers.Conv2D(filters, 3, strides=stride, padding="same", name=f"Conv_{i}")(x)
+        if i > 0:
+            x = layers.BatchNormalization(momentum=0.8, name=f"BatchNorm_{i - 1}")(x)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+    x = layers.Flatten()(x)
+    if conditional:
+        label = keras.Input((CLASSES,))
+        inputs, x = [image, label], layers.Concatenate()([x, label])
+        x = layers.Dense(512, activation="relu", name="Dense_0")(x)
+    # A logit; the tutorials apply the sigmoid here, we in the loss.
+    x = layers.Dense(1, name="Dense_1" if conditional else "Dense_0")(x)
+    return keras.Model(inputs, x, name="discriminator")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One network on both sides, and its parameters as counted in the tutorial."""
+
+    keras: object
+    flax: object
+    input_shape: tuple
+    conditional: bool
+    trainable: int
+    total: int
+
+
+IMAGE = (32, 32, 3)
+HIDDEN = {"hidden_features": (512,)}
+
+CASES = {
+    "generator": Case(
+        lambda: keras_generator(False), Generator(), (LATENT,), False, 1_050_883, 1_051_267
+    ),
+    "discriminator": Case(
+        lambda: keras_discriminator(False), Discriminator(), IMAGE, False, 393_409, 394_305
+    ),
+    "conditional_generator": Case(
+        lambda: keras_generator(True), Generator(), (LATENT,), True, 1_132_803, 1_133_187
+    ),
+    "conditional_discriminator": Case(
+        lambda: keras_discriminator(True),
+        Discriminator(**HIDDEN),
+        IMAGE,
+        True,
+        2_492_609,
+        2_493_505,
+    ),
+    "conditional_discriminator_stride_2": Case(
+        lambda: keras_discriminator(True, last_stride=2),
+        Discriminator(strides=(2, 2, 2, 2), **HIDDEN),
+        IMAGE,
+        True,
+        919_745,
+        # And the running mean and variance of 64 + 128 + 256 channels.
+        919_745 + 2 * 448,
+    ),
+}
+
+
+# Between the two libraries.
+
+
+def to_flax(variables, values=None):
+    """Keras variables, or other values in their order, as a tree with the names of Flax."""
+    tree = {}
+    values = [v.value for v in variables] if values is None else values
+    for variable, value in zip(variables, values, strict=True):
+        layer, name = variable.path.split("/")[-2:]
+        # A copy: `update` may be asked to give its buffers away.
+        tree.setdefault(layer, {})[FLAX_NAMES[name]] = jnp.array(value)
+    return tree
+
+
+def scramble(model, seed, clear_of_kinks=False):
+    """Random weights and running statistics, none of them at its initial value.
+
+    Where a number before a ReLU is zero to rounding, the two sides may take different
+    slopes, and gradients then differ by far more than rounding. Among 500,000 such
+    numbers in an iteration this happens. With `clear_of_kinks` it hardly does: offsets are
+    several deviations from zero, so that only tails change sign.
+    """
+    rng = np.random.default_rng(seed)
+    for v in model.variables:
+        name = v.path.split("/")[-1]
+        # An image's channels or a logit: no ReLU follows.
+        clear = clear_of_kinks and v.shape[-1] not in (1, 3)
+        if name == "kernel":
+            # Of the size that keeps activations, and so gradients, of the order of one.
+            gain = 0.2 if clear else 1.5
+            value = rng.normal(size=v.shape) * np.sqrt(gain / np.prod(v.shape[:-1]))
+        elif name in ("gamma", "moving_variance"):
+            value = rng.uniform(0.5, 1.5, size=v.shape)
+            value *= 0.3 if clear and name == "gamma" else 1.0
+        elif name in ("beta", "bias") and clear:
+            # The generator's ReLU would be dead below zero, D's LeakyReLU is not.
+            sign = 1 if model.name == "generator" else rng.choice([-1, 1], size=v.shape)
+            value = sign * rng.uniform(1.0, 2.0, size=v.shape)
+        else:
+            value = 0.2 * rng.normal(size=v.shape)
+        v.assign(value.astype(np.float32))
+    return model
+
+
+def examples(rng, count):
+    """Images in [-1, 1] with structure at several scales, and one-hot labels."""
+    coarse = rng.uniform(-1, 1, (count, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+    images = np.clip(0.7 * coarse + 0.3 * rng.normal(size=coarse.shape), -1, 1)
+    labels = np.eye(CLASSES)[rng.integers(CLASSES, size=count)]
+    return images.astype(np.float32), labels.astype(np.float32)
+
+
+def at(tree, path):
+    for key in path:
+        tree = tree[key.key]
+    return tree
+
+
+def assert_trees_close(ours, expected, *, rtol=0.0, atol=0.0, relative_to_max=0.0, slack=None):
+    """Element by element; the absolute tolerance is the sum of three.
+
+    Args:
+      ours: a tree.
+      expected: a tree of the same form.
+      rtol: as in numpy.
+      atol: as in numpy.
+      relative_to_max: times the largest value of each array, because rounding in a sum
+        goes with the size of what is summed, which may cancel.
+      slack: a tree of tolerances of each element, or None.
+    """
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    for path, value in jax.tree_util.tree_leaves_with_path(expected):
+        allowed = atol + rtol * np.abs(value) + relative_to_max * np.abs(value).max()
+        if slack is not None:
+            allowed = allowed + at(slack, path)
+        excess = np.abs(np.asarray(at(ours, path), np.float64) - value) - allowed
+        where = f"{jax.tree_util.keystr(path)} differs by {excess.max()} more than allowed"
+        assert excess.max() <= 0, where
+
+
+# The networks alone.
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_parameter_counts_are_those_of_the_tutorial(name):
+    case = CASES[name]
+    label = (jnp.zeros((1, CLASSES)),) if case.conditional else ()
+    shapes = jax.eval_shape(
+        lambda key: case.flax.init(key, jnp.zeros((1, *case.input_shape)), *label, train=False),
+        jax.random.key(0),
+    )
+
+    def count(tree):
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    assert count(shapes["params"]) == case.trainable
+    assert count(shapes) == case.total
+    assert case.keras().count_params() == case.total
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_and_moved_statistics_are_those_of_keras(name):
+    case = CASES[name]
+    model = scramble(case.keras(), seed=1)
+    params, stats = to_flax(model.trainable_variables), to_flax(model.non_trainable_variables)
+
+    @jax.jit
+    def ours(*inputs):
+        variables = {"params": params, "batch_stats": stats}
+        inference = case.flax.apply(variables, *inputs, train=False)
+        return inference, case.flax.apply(variables, *inputs, train=True, mutable=["batch_stats"])
+
+    @jax.jit
+    def theirs(*inputs):
+        variables = [[v.value for v in model.trainable_variables]]
+        variables += [[v.value for v in model.non_trainable_variables]]
+        inputs = list(inputs) if case.conditional else inputs[0]
+        inference, kept = model.stateless_call(*variables, inputs, training=False)
+        return inference, kept, model.stateless_call(*variables, inputs, training=True)
+
+    rng = np.random.default_rng(2)
+    # Even one image has statistics: they are taken over its pixels too.
+    for batch in (1, 5):
+        images, label = examples(rng, batch)
+        x = images if case.input_shape == IMAGE else rng.normal(size=(batch, LATENT))
+        inputs = (x.astype(np.float32), label)[: 1 + case.conditional]
+        inference, (training, moved) = ours(*inputs)
+        their_inference, kept, (their_training, their_moved) = theirs(*inputs)
+        assert_trees_close(to_flax(model.non_trainable_variables, kept), stats)
+        np.testing.assert_allclose(inference, their_inference, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(training, their_training, rtol=1e-5, atol=1e-5)
+        their_moved = to_flax(model.non_trainable_variables, their_moved)
+        assert_trees_close(moved["batch_stats"], their_moved, rtol=1e-5, atol=1e-6)
+
+
+# Whole iterations.
+
+
+class Reference:
+    """The tutorials' training loop with Keras' networks, loss and optimizers.
+
+    A network's state is `(trainable, running statistics)`, lists in Keras' order.
+    """
+
+    def __init__(self, conditional):
+        self.models = {
+            "generator": scramble(keras_generator(conditional), seed=3, clear_of_kinks=True),
+            "discriminator": scramble(
+                keras_discriminator(conditional), seed=4, clear_of_kinks=True
+            ),
+        }
+        self.bce = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.generate = jax.jit(self._generate)
+        # Each gives `((loss, (running statistics, terms)), gradients)` by its first argument.
+        players = {
+            "d_real": self._d_real,
+            "d_fake": self._d_fake,
+            "discriminator": self._discriminator,
+            "generator": self._generator,
+        }
+        self.players = {
+            name: jax.jit(jax.value_and_grad(loss, has_aux=True)) for name, loss in players.items()
+        }
+
+    def _call(self, name, trainable, stats, x, label):
+        inputs = x if label is None else [x, label]
+        return self.models[name].stateless_call(trainable, stats, inputs, training=True)
+
+    def _generate(self, trainable, stats, z, label):
+        return self._call("generator", trainable, stats, z, label)[0]
+
+    def _judge(self, trainable, stats, x, label, real):
+        logits, stats = self._call("discriminator", trainable, stats, x, label)
+        return self.bce(jnp.full_like(logits, float(real)), logits), stats
+
+    def _d_real(self, trainable, stats, images, fakes, label):
+        del fakes
+        loss, stats = self._judge(trainable, stats, images, label, True)
+        return loss, (stats, {"real": loss})
+
+    def _d_fake(self, trainable, stats, images, fakes, label):
+        del images
+        loss, stats = self._judge(trainable, stats, fakes, label, False)
+        return loss, (stats, {"fake": loss})
+
+    def _discriminator(self, trainable, stats, images, fakes, label):
+        real, stats = self._judge(trainable, stats, images, label, True)
+        fake, stats = self._judge(trainable, stats, fakes, label, False)
+        return 0.5 * real + 0.5 * fake, (stats, {"real": real, "fake": fake})
+
+    def _generator(self, trainable, stats, frozen, z, label):
+        images, stats = self._call("generator", trainable, stats, z, label)
+        # What the frozen discriminator's statistics would become is dropped.
+        loss, _ = self._judge(*frozen, images, label, True)
+        return loss, (stats, {"adversarial": loss})
+
+    def iteration(self, form, nets, step, images, z, label):
+        """The nets after one iteration and, by player, `(loss, terms, gradients)`.
+
+        `step(net, trainable, gradients)` is the optimizers' part.
+        """
+        report = {}
+
+        def move(player, net, *args):
+            trainable, stats = nets[net]
+            (loss, (stats, terms)), grads = self.players[player](trainable, stats, *args)
+            report[player] = loss, terms, grads
+            return {**nets, net: (step(net, trainable, grads), stats)}
+
+        # In training mode, but the statistics of a frozen generator stay as they are.
+        fakes = self.generate(*nets["generator"], z, label)
+        for player in {"two_step": ("d_real", "d_fake"), "joint": ("discriminator",)}[form]:
+            nets = move(player, "discriminator", images, fakes, label)
+        nets = move("generator", "generator", nets["discriminator"], z, label)
+        return nets, report
+
+
+reference = functools.cache(Reference)
+
+
+class KerasOptimizers:
+    """A Keras optimizer for each network, its variables held outside."""
+
+    def __init__(self, make, models):
+        self.rules = {name: make() for name in models}
+        for name, rule in self.rules.items():
+            rule.build(models[name].trainable_variables)
+        self.slots = {name: [v.value for v in r.variables] for name, r in self.rules.items()}
+        self.apply = {name: jax.jit(rule.stateless_apply) for name, rule in self.rules.items()}
+
+    def step(self, net, trainable, grads):
+        trainable, self.slots[net] = self.apply[net](self.slots[net], grads, trainable)
+        return trainable
+
+    def moments(self, net, word):
+        """The variables whose name ends with `word`, in the order of the parameters."""
+        paths = [v.path for v in self.rules[net].variables]
+        return [x for x, p in zip(self.slots[net], paths, strict=True) if p.endswith(word)]
+
+
+def remember_gradients(count):
+    """Passes gradients on, and keeps the last `count` of them in its state."""
+
+    def init(params):
+        return (jax.tree.map(jnp.zeros_like, params),) * count
+
+    def step(grads, state, params=None):
+        del params
+        return grads, (*state[1:], grads)
+
+    return optax.GradientTransformation(init, step)
+
+
+RATE, B1, B2, EPS = 2e-4, 0.5, 0.999, 1e-7
+SGD_RATE = 1e-2
+
+OPTIMIZERS = {
+    "keras_adam": (
+        lambda: optim.keras_adam(RATE, b1=B1, b2=B2, eps=EPS),
+        lambda: keras.optimizers.Adam(RATE, beta_1=B1, beta_2=B2, epsilon=EPS),
+    ),
+    "sgd": (lambda: optax.sgd(SGD_RATE), lambda: keras.optimizers.SGD(SGD_RATE)),
+}
+WEIGHTS = {
+    "two_step": {"real": 1.0, "fake": 1.0, "adversarial": 1.0},
+    "joint": {"real": 0.5, "fake": 0.5, "adversarial": 1.0},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Iteration:
+    """Both sides after one iteration, `(ours, Keras')`, the latter under Flax' names.
+
+    Attributes:
+      losses: by player, the loss.
+      terms: by player, its terms by name.
+      grads: by network, a list with a pair for each optimizer step.
+      params: by network.
+      stats: by network, the running statistics.
+      moments: by network, a list of two: Adam's first and second moments.
+    """
+
+    losses: dict
+    terms: dict
+    grads: dict
+    params: dict
+    stats: dict
+    moments: dict
+
+
+@functools.cache
+def play(form, conditional, optimizer, iterations):
+    """Both sides from the same start, on the same images and noise; an `Iteration` for each."""
+    ours, theirs = OPTIMIZERS[optimizer]
+    keras_side = reference(conditional)
+    keras_optimizers = KerasOptimizers(theirs, keras_side.models)
+    nets = {
+        "generator": Generator(),
+        "discriminator": Discriminator(**(HIDDEN if conditional else {})),
+    }
+    game = getattr(latent, form)(adversarial=LOSSES["non_saturating"], latent_dim=LATENT)
+    moves = {"generator": 1, "discriminator": len(game.players) - 1}
+    optimizers = {
+        name: optax.chain(remember_gradients(count), ours()) for name, count in moves.items()
+    }
+    rng = np.random.default_rng(5)
+
+    def batch():
+        images, label = examples(rng, BATCH)
+        return {"image": images, "label": label} if conditional else {"image": images}
+
+    any_batch = batch()
+    start = jax.jit(
+        lambda key: create_state(
+            key, game, any_batch, nets=nets, optimizers=optimizers, weights=WEIGHTS[form]
+        )
+    )
+    state, their_nets = start(jax.random.key(6)), {}
+    for name, model in keras_side.models.items():
+        state.nets[name] = state.nets[name].replace(
+            params=to_flax(model.trainable_variables),
+            model_state={"batch_stats": to_flax(model.non_trainable_variables)},
+        )
+        their_nets[name] = (
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+        )
+
+    our_step = jax.jit(lambda state, batch: update(state, batch, game=game))
+    history = []
+    for _ in range(iterations):
+        one = batch()
+        z = game.draw(jax.random.fold_in(state.key, state.step), one, None)["latent"]
+        state, metrics = our_step(state, one)
+        their_nets, report = keras_side.iteration(
+            form, their_nets, keras_optimizers.step, one["image"], z, one.get("label")
+        )
+        history.append(
+            compare(game, state, metrics, keras_side, their_nets, report, keras_optimizers)
+        )
+    return history
+
+
+def compare(game, state, metrics, keras_side, their_nets, report, keras_optimizers):
+    """Puts side by side what both have after an iteration, as an `Iteration`."""
+    losses, terms = {}, {}
+    for player in game.players:
+        loss, their_terms, _ = report[player.name]
+        losses[player.name] = metrics[f"{player.name}/loss"], loss
+        terms[player.name] = (
+            {name: metrics[f"{player.name}/{name}"] for name in their_terms},
+            their_terms,
+        )
+    grads, params, stats, moments = {}, {}, {}, {}
+    for name, model in keras_side.models.items():
+        net = state.nets[name]
+        weights = model.trainable_variables
+        trainable, running = their_nets[name]
+        params[name] = net.params, to_flax(weights, trainable)
+        moved = to_flax(model.non_trainable_variables, running)
+        stats[name] = net.model_state["batch_stats"], moved
+        remembered, rule = net.opt_state
+        players = [player.name for player in game.players if name in player.nets]
+        grads[name] = [
+            (mine, to_flax(weights, report[player][2]))
+            for player, mine in zip(players, remembered, strict=True)
+        ]
+        moments[name] = []
+        if isinstance(rule[0], optax.ScaleByAdamState):
+            for mine, word in ((rule[0].mu, "momentum"), (rule[0].nu, "velocity")):
+                moments[name].append((mine, to_flax(weights, keras_optimizers.moments(name, word))))
+    return Iteration(*jax.device_get((losses, terms, grads, params, stats, moments)))
+
+
+# Gradients agree to this many times the largest of their array, and this much, where they
+# are sums that cancel: the gradient of a bias that a normalisation follows is zero but
+# for rounding.
+GRADIENT_RTOL, GRADIENT_ATOL = 1e-5, 1e-7
+
+
+def adam_slack(gradients):
+    """How far rounding in gradients may move parameters under Adam, for each element.
+
+    A step is `rate * m / (sqrt(v) + eps)`. With gradients of size s it answers an error
+    of theirs with `rate * error / (s + eps')`, `eps' = eps / sqrt(1 - b2^t)`: next to nothing
+    for most elements, but up to whole steps, each below `2 * rate`, where the gradient is
+    itself but rounding.
+
+    Args:
+      gradients: Keras', of all steps from the first, as trees.
+    """
+
+    def bound(*history):
+        v, slack = 0.0, 0.0
+        for t, g in enumerate(np.float64(history), 1):
+            error = GRADIENT_RTOL * np.abs(g).max() + GRADIENT_ATOL
+            v = B2 * v + (1 - B2) * g**2
+            scale = (np.sqrt(v) + EPS) / np.sqrt(1 - B2**t)
+            slack = slack + RATE * np.minimum(2.0, error / scale)
+        return slack
+
+    return jax.tree.map(bound, *gradients)
+
+
+GAMES = {
+    "dcgan_two_step": ("two_step", False),
+    "cgan_two_step": ("two_step", True),
+    "dcgan_joint": ("joint", False),
+}
+
+
+@pytest.fixture(params=GAMES)
+def adam_history(request):
+    return play(*GAMES[request.param], "keras_adam", 2)
+
+
+@pytest.fixture(params=["dcgan_two_step", "cgan_two_step"])
+def sgd_history(request):
+    return play(*GAMES[request.param], "sgd", 2)
+
+
+def test_losses_and_terms_of_each_move_are_those_of_keras(adam_history):
+    for iteration in adam_history:
+        for ours, theirs in iteration.losses.values():
+            np.testing.assert_allclose(ours, theirs, rtol=3e-6)
+        for ours, theirs in iteration.terms.values():
+            assert_trees_close(ours, theirs, rtol=3e-6)
+
+
+def test_gradients_of_each_move_are_those_of_keras(adam_history):
+    for iteration in adam_history:
+        for steps in iteration.grads.values():
+            for ours, theirs in steps:
+                assert_trees_close(ours, theirs, relative_to_max=GRADIENT_RTOL, atol=GRADIENT_ATOL)
+
+
+def test_moments_of_adam_are_those_of_keras(adam_history):
+    for iteration in adam_history:
+        for (mu, their_mu), (nu, their_nu) in iteration.moments.values():
+            assert_trees_close(mu, their_mu, relative_to_max=GRADIENT_RTOL, atol=GRADIENT_ATOL)
+            # A thousandth of the squared gradients, with twice their relative error.
+            assert_trees_close(nu, their_nu, relative_to_max=2 * GRADIENT_RTOL, atol=1e-15)
+
+
+def test_parameters_after_adam_are_those_of_keras_to_rounding(adam_history):
+    for net in ("generator", "discriminator"):
+        gradients = []
+        for iteration in adam_history:
+            gradients += [theirs for _, theirs in iteration.grads[net]]
+            ours, theirs = iteration.params[net]
+            slack = adam_slack(gradients)
+            assert_trees_close(ours, theirs, rtol=3e-7, atol=1e-8, slack=slack)
+            # The slack is no free pass: mostly it is below a twentieth of a step.
+            everything = np.concatenate([x.ravel() for x in jax.tree.leaves(slack)])
+            assert np.median(everything) < 0.05 * RATE
+
+
+def test_running_statistics_after_adam_are_those_of_keras(adam_history):
+    for iteration in adam_history:
+        for ours, theirs in iteration.stats.values():
+            # Biases that rounding moves (see `adam_slack`) move the means with them.
+            assert_trees_close(ours, theirs, rtol=3e-6, atol=3e-6)
+
+
+def test_all_parameters_and_statistics_after_sgd_are_those_of_keras(sgd_history):
+    # SGD does not amplify rounding, so here no element needs an excuse.
+    for iteration in sgd_history:
+        for name in ("generator", "discriminator"):
+            for ours, theirs in (iteration.params[name], iteration.stats[name]):
+                assert_trees_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("net", ["generator", "discriminator"])
+def test_the_steps_compared_here_move_every_kernel(optimizer, net):
+    # Guards all of the above against comparing things that stand still.
+    before = to_flax(reference(False).models[net].trainable_variables)
+    after = play("two_step", False, optimizer, 2)[0].params[net][0]
+    least = {"keras_adam": 0.25 * RATE, "sgd": 1e-5}[optimizer]
+    for path, value in jax.tree_util.tree_leaves_with_path(before):
+        if path[-1].key == "kernel":
+            assert np.abs(at(after, path) - value).max() > least

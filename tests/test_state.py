@@ -1,0 +1,152 @@
+"""Networks' states: how they start, how they are called, how their averages move."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gans.games import latent
+from gans.losses.adversarial import LOSSES
+from gans.models.layers import BatchNorm
+from gans.state import create_net, create_state
+
+
+class Tiny(nn.Module):
+    """A scalar weight, a normalisation, a dropout."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        weight = self.param("weight", nn.initializers.normal(), ())
+        x = BatchNorm()(weight * x, train=train)
+        return nn.Dropout(0.5, deterministic=not train)(x)
+
+
+X = jnp.arange(8.0).reshape(8, 1)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return create_net(jax.random.key(0), Tiny(), (X,), optax.sgd(0.1), ema_decay=0.9)
+
+
+def test_a_call_in_training_mode_moves_statistics_of_the_result_alone(net):
+    _, moved = net(X, key=jax.random.key(1))
+    before, after = (n.model_state["batch_stats"]["BatchNorm_0"]["mean"] for n in (net, moved))
+    mean = 3.5 * float(net.params["weight"])
+    np.testing.assert_allclose(after, [0.2 * mean], rtol=1e-5)
+    np.testing.assert_array_equal(before, [0.0])
+    assert moved.params is net.params
+
+
+def test_a_call_in_inference_mode_moves_nothing_and_drops_nothing(net):
+    y, same = net(X, train=False)
+    assert same is net
+    expected = float(net.params["weight"]) * X / np.sqrt(1 + 1e-3)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_dropout_follows_its_key(net):
+    one, same, other = (net(X, key=jax.random.key(seed))[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (np.asarray(one) != np.asarray(other)).any()
+
+
+def test_the_average_is_that_of_the_formula(net):
+    decay, rate = 0.9, 0.1
+    weight = average = float(net.params["weight"])
+    state = net
+    for gradient in (1.0, -3.0, 0.5):
+        grads = jax.tree.map(lambda p, g=gradient: jnp.full_like(p, g), state.params)
+        state = state.descend(grads)
+        weight -= rate * gradient
+        average = decay * average + (1 - decay) * weight
+        assert float(state.params["weight"]) == pytest.approx(weight, rel=1e-5)
+        assert float(state.ema_params["weight"]) == pytest.approx(average, rel=1e-5)
+    assert float(state.averaged().params["weight"]) == pytest.approx(average, rel=1e-5)
+    assert int(state.step) == 3
+
+
+def test_without_a_decay_no_average_is_kept():
+    net = create_net(jax.random.key(0), Tiny(), (X,), optax.sgd(0.1))
+    assert net.ema_params is None
+    assert net.averaged() is net
+    assert net.descend(net.params).ema_params is None
+
+
+def test_the_average_starts_at_the_parameters_in_buffers_of_its_own(net):
+    fresh = create_net(jax.random.key(0), Tiny(), (X,), optax.sgd(0.1), ema_decay=0.9)
+    jax.tree.map(np.testing.assert_array_equal, fresh.ema_params, fresh.params)
+    # A buffer that is given away twice in one call is an error.
+    step = jax.jit(lambda n: n.descend(jax.tree.map(jnp.ones_like, n.params)), donate_argnums=0)
+    step(fresh)
+
+
+class LatentNet(nn.Module):
+    """Stands for both networks: takes an image or a latent vector, and a label."""
+
+    @nn.compact
+    def __call__(self, x, label, *, train):
+        return nn.Dense(3)(jnp.concatenate([x.reshape(len(x), -1), label], -1))
+
+
+GAME = latent.joint(adversarial=LOSSES["hinge"], latent_dim=5)
+BATCH = {"image": jnp.zeros((2, 4, 4, 1)), "label": jnp.zeros((2, 7))}
+WEIGHTS = {"real": 0.5, "fake": 0.25, "adversarial": 2}
+
+
+def start(key, names=("generator", "discriminator")):
+    return create_state(
+        key,
+        GAME,
+        BATCH,
+        nets={name: LatentNet() for name in names},
+        optimizers={"generator": optax.sgd(0.1), "discriminator": optax.adam(0.1)},
+        weights=WEIGHTS,
+        ema_decays={"generator": 0.5},
+    )
+
+
+@pytest.fixture(scope="module")
+def state():
+    return jax.jit(start)(jax.random.key(0))
+
+
+def test_a_run_starts_at_step_0_with_weights_as_float32_values(state):
+    assert state.step.dtype == jnp.int32 and int(state.step) == 0
+    assert {name: float(w) for name, w in state.weights.items()} == WEIGHTS
+    assert {w.dtype for w in state.weights.values()} == {jnp.dtype("float32")}
+
+
+def test_networks_are_shaped_by_what_the_game_gives_them(state):
+    kernels = {name: net.params["Dense_0"]["kernel"].shape for name, net in state.nets.items()}
+    assert kernels == {"generator": (5 + 7, 3), "discriminator": (4 * 4 + 7, 3)}
+
+
+def test_averages_are_kept_for_those_asked(state):
+    assert state.nets["generator"].ema_params is not None
+    assert state.nets["generator"].ema_decay == 0.5
+    assert state.nets["discriminator"].ema_params is None
+
+
+def test_the_order_of_networks_in_a_config_changes_nothing(state):
+    other = jax.jit(lambda key: start(key, ("discriminator", "generator")))(jax.random.key(0))
+    for name, net in state.nets.items():
+        jax.tree.map(np.testing.assert_array_equal, net.params, other.nets[name].params)
+
+
+def test_the_seed_decides_parameters_and_the_run_key(state):
+    other = jax.jit(start)(jax.random.key(1))
+    assert (jax.random.key_data(other.key) != jax.random.key_data(state.key)).any()
+    # The run's key is not the seed itself, from which the parameters come.
+    seed = jax.random.key_data(jax.random.key(0))
+    assert (jax.random.key_data(state.key) != seed).any()
+    mine, theirs = (s.nets["generator"].params["Dense_0"]["kernel"] for s in (state, other))
+    assert (np.asarray(mine) != np.asarray(theirs)).all()
+
+
+def test_the_state_can_be_had_as_shapes_alone(state):
+    shapes = jax.eval_shape(start, jax.random.key(0))
+    assert jax.tree.structure(shapes) == jax.tree.structure(state)
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, state)

@@ -1,0 +1,213 @@
+"""Whole runs of the small form: resumed, interrupted, diverged, damaged."""
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from gans import train
+from gans.errors import UserError
+
+
+def leaves(state):
+    """Every array of a state under its path, keys as their integers."""
+    out = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        out[jax.tree_util.keystr(path)] = np.asarray(leaf)
+    return out
+
+
+def assert_same_bits(a, b):
+    a, b = leaves(a), leaves(b)
+    assert a.keys() == b.keys()
+    for path in a:
+        np.testing.assert_array_equal(a[path], b[path], err_msg=path)
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def base():
+    from configs import cgan_digits
+
+    config = cgan_digits.get_config("test")
+    config.mesh.data = 1
+    config.optim.generator.ema_decay = 0.5
+    return config
+
+
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory):
+    """An uninterrupted run of 6 steps, with its final state."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train.run(base, workdir)
+
+
+def test_two_halves_equal_the_whole_bit_for_bit(base, whole, tmp_path):
+    half = base.copy_and_resolve_references()
+    half.train.num_steps = 3  # in the middle of a chunk of 2
+    train.run(half, tmp_path)
+    assert_same_bits(train.run(base, tmp_path), whole[1])
+
+
+def test_an_interrupted_run_saves_says_how_to_go_on_and_equals_the_whole(
+    base, whole, tmp_path, monkeypatch
+):
+    make = train.Recorder.__init__
+
+    def interrupt(self, *args):
+        make(self, *args)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(train.Recorder, "__init__", interrupt)
+    with pytest.raises(train.Interrupted, match="SIGTERM at step 2 of 6") as stop:
+        train.run(base, tmp_path)
+    assert stop.value.number == signal.SIGTERM
+    monkeypatch.undo()
+    assert_same_bits(train.run(base, tmp_path), whole[1])
+    steps = [line["step"] for line in lines(tmp_path)]
+    assert steps == [2, 4, 6]
+
+
+def test_streaming_trains_to_the_same_bits_as_resident_data(base, whole, tmp_path):
+    streamed = base.copy_and_resolve_references()
+    streamed.data.resident_mib = 0
+    assert_same_bits(train.run(streamed, tmp_path), whole[1])
+
+
+def test_one_seed_gives_the_same_run_and_another_seed_another(base, whole, tmp_path):
+    assert_same_bits(train.run(base, tmp_path / "same"), whole[1])
+    other = base.copy_and_resolve_references()
+    other.seed = 1
+    a, b = leaves(train.run(other, tmp_path / "other")), leaves(whole[1])
+    assert any((a[path] != b[path]).any() for path in a if "kernel" in path)
+
+
+def test_the_run_folder_holds_metrics_grids_animation_and_events(whole):
+    workdir, _ = whole
+    logged = lines(workdir)
+    assert [line["step"] for line in logged] == [2, 4, 6]
+    wanted = {"time", "epoch", "images_per_second", "d_loss", "g_loss", "accuracy_real"}
+    assert wanted <= logged[0].keys()
+    assert logged[-1]["epoch"] == pytest.approx(6 * 8 / 64)
+    np.testing.assert_allclose(
+        [line["d_loss"] for line in logged],
+        [0.5 * (line["d_real/loss"] + line["d_fake/loss"]) for line in logged],
+        rtol=1e-4,
+    )
+    grids = sorted(path.name for path in (workdir / "samples").iterdir())
+    assert grids == [f"epoch_0000_step_000000{step}.png" for step in (2, 4, 6)]
+    with Image.open(workdir / "samples.gif") as animation:
+        assert animation.n_frames == 3
+    assert list(workdir.glob("events.out.tfevents.*"))
+
+
+def test_a_finished_run_started_again_changes_nothing(base, whole):
+    workdir, state = whole
+    before = (workdir / "metrics.jsonl").read_text()
+    assert_same_bits(train.run(base, workdir), state)
+    assert (workdir / "metrics.jsonl").read_text() == before
+
+
+def test_another_config_is_refused_with_the_difference(base, whole):
+    other = base.copy_and_resolve_references()
+    other.loss.adversarial = "hinge"
+    other.optim.generator.learning_rate = 0.5
+    with pytest.raises(UserError) as error:
+        train.run(other, whole[0])
+    message = str(error.value)
+    assert "loss.adversarial: 'non_saturating' there, 'hinge' now" in message
+    assert "optim.generator.learning_rate: 0.0002 there, 0.5 now" in message
+    assert "seed" not in message
+
+
+def test_a_folder_with_other_things_in_it_is_refused(base, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="not empty"):
+        train.run(base, tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_changed_data_is_refused(base, whole):
+    other = base.copy_and_resolve_references()
+    from gans.data import digits
+
+    shorter = digits.load(split="train[:32]", image_size=32, channels=1)
+    with pytest.raises(UserError, match="data has changed"):
+        train.run(other, whole[0], source=shorter)
+
+
+def test_divergence_names_step_and_term_and_leaves_the_last_checkpoint(base, tmp_path):
+    config = base.copy_and_resolve_references()
+    config.train.num_steps = 4
+    train.run(config, tmp_path)
+    good = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*.json")}
+    # The same run, its weights spoiled: resuming with another learning rate is refused.
+    spoiled = config.copy_and_resolve_references()
+    spoiled.optim.generator.learning_rate = float("inf")
+    spoiled.train.num_steps = 10
+    (tmp_path / "config.json").write_text(json.dumps(train.runs.to_plain(spoiled)))
+    with pytest.raises(UserError, match=r"d_fake/fake.* at step 6; the checkpoint of step 4"):
+        train.run(spoiled, tmp_path)
+    assert good == {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*.json")}
+
+
+def test_parameters_that_are_not_finite_are_never_saved(base, tmp_path):
+    config = base.copy_and_resolve_references()
+    config.optim.generator.learning_rate = float("inf")
+    config.train.num_steps = config.train.steps_per_call = 1
+    with pytest.raises(UserError, match=r"parameter of the generator .* step 1; there is no check"):
+        train.run(config, tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(base, whole, tmp_path, capfd):
+    train.run(base, tmp_path)
+    newest = tmp_path / "checkpoints" / "6"
+    largest = max(newest.rglob("*"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    assert_same_bits(train.run(base, tmp_path), whole[1])
+    assert "is damaged" in capfd.readouterr().err
+
+
+def test_images_that_do_not_fit_the_networks_are_refused_before_anything_is_written(base, tmp_path):
+    config = base.copy_and_resolve_references()
+    config.data.image_size = config.nets.generator.image_size = 30
+    with pytest.raises(UserError, match="30 is not a multiple of 4"):
+        train.run(config, tmp_path / "run")
+    config.data.image_size = 36
+    config.nets.generator.image_size = 32
+    with pytest.raises(UserError, match=r"\(32, 32, 1\), but the data has \(36, 36, 1\)"):
+        train.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "first, total, size, ends",
+    [
+        (0, 6, 2, [2, 4, 6]),
+        (0, 5, 2, [2, 4, 5]),
+        (3, 8, 4, [4, 8]),
+        (6, 6, 2, []),
+        (0, 3, 100, [3]),
+    ],
+)
+def test_chunks_end_at_the_same_steps_wherever_a_run_starts(first, total, size, ends):
+    assert train.chunk_ends(first, total, size) == ends
+
+
+@pytest.mark.parametrize(
+    "before, after, every, due",
+    [(0, 2, 2, True), (2, 3, 2, False), (3, 9, 4, True), (4, 8, 8, True), (0, 5, 0, False)],
+)
+def test_an_event_is_due_at_the_first_boundary_after_its_multiple(before, after, every, due):
+    assert train.is_due(before, after, every) is due
