@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from gans.errors import UserError
 
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; a `UserError` becomes one sentence and exit status 2."""
-
-    def parse(argv: list[str]) -> list[str]:
-        try:
-            return app.parse_flags_with_usage(argv)
-        except (KeyError, AttributeError) as error:
-            # ml_collections on a field that the config does not have.
-            _fail(str(error.args[0]).replace("\n", " ").replace("\"'", "'"))
-        except (OSError, ImportError, SyntaxError, ValueError, TypeError) as error:
-            _fail(str(error))
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -33,7 +27,30 @@ def run(main: Callable[[], None]) -> None:
             sys.exit(130)
 
     logging.set_verbosity(logging.WARNING)
-    app.run(guarded, flags_parser=parse)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Sets the flags. ml_collections and absl raise all sorts of things on a wrong one."""
+    for argument in argv[1:]:
+        name, _, value = argument.lstrip("-").partition("=")
+        if name == "config" and not Path(value.rpartition(":")[0] or value).is_file():
+            _fail(f"There is no config file {value}; those that come with the code are in configs/.")
+    try:
+        return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        known = [name for name in flags.FLAGS if not name.startswith("test_")]
+        near = difflib.get_close_matches(error.flagname.split(".")[0], known, n=1)
+        hint = f"did you mean --{near[0]}?" if near else "--help lists the flags."
+        _fail(f"There is no flag --{error.flagname}: {hint}")
+    except (AttributeError, KeyError) as error:
+        near = re.search(r'Did you mean "(.*?)" instead of "(.*?)"', str(error.args[0]))
+        if near is None:
+            _fail(f"The config has no such field ({error.args[0]}).")
+        _fail(f"The config has no field {near[2]!r}; did you mean {near[1]!r}?")
+    except (flags.Error, TypeError, ValueError) as error:
+        # The cause stands in the last line, behind a traceback if the config file raised it.
+        _fail(str(error).strip().splitlines()[-1])
 
 
 def _fail(message: str) -> None:

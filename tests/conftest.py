@@ -1,8 +1,13 @@
 """Settings that must stand before anything imports jax or keras."""
 
 import os
+import pathlib
 
 os.environ["KERAS_BACKEND"] = "jax"
+# The same small programs are compiled by many tests, and by the commands that some of them start.
+cache = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -31,10 +31,16 @@ TRAIN = "--config=configs/dcgan_digits.py:test"
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ([TRAIN, "--workdir={}", "--config.loss.weigths.real=2"], 'Did you mean "weights"'),
-        ([TRAIN, "--workdir={}", "--config.train.num_step=2"], 'Did you mean "num_steps"'),
+        (
+            [TRAIN, "--workdir={}", "--config.loss.weigths.real=2"],
+            "no field 'weigths'; did you mean 'weights'?",
+        ),
+        (
+            [TRAIN, "--workdir={}", "--config.train.num_step=2"],
+            "no field 'num_step'; did you mean 'num_steps'?",
+        ),
         ([TRAIN, "--workdir={}", "--config.train.num_steps=many"], "many"),
-        ([TRAIN, "--workdir={}", "--confg.seed=2"], "Did you mean"),
+        ([TRAIN, "--workdir={}", "--confg.seed=2"], "did you mean --config?"),
         ([TRAIN, "--workdir={}", "seed=2"], "seed=2"),
         ([TRAIN], "workdir"),
         (["--config=configs/absent.py", "--workdir={}"], "absent.py"),

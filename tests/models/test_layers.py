@@ -18,6 +18,10 @@ def plain(x, kernel):
     )
 
 
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
 # Batch, height, width, channels in, channels out.
 SIZES = [(1, 1, 1, 1, 1), (2, 1, 5, 3, 2), (3, 7, 4, 2, 5), (1, 8, 8, 16, 8)]
 
@@ -25,10 +29,9 @@ SIZES = [(1, 1, 1, 1, 1), (2, 1, 5, 3, 2), (3, 7, 4, 2, 5), (1, 8, 8, 16, 8)]
 @pytest.mark.parametrize("size", SIZES)
 def test_upsample_conv_is_upsampling_then_convolution_with_its_gradients(size):
     batch, height, width, channels, features = size
-    keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (batch, height, width, channels))
-    kernel = jax.random.normal(keys[1], (3, 3, channels, features))
-    cotangent = jax.random.normal(keys[2], (batch, 2 * height, 2 * width, features))
+    x = normal(batch, height, width, channels)
+    kernel = normal(3, 3, channels, features)
+    cotangent = normal(batch, 2 * height, 2 * width, features)
 
     @jax.jit
     def both(x, kernel, cotangent):
@@ -45,8 +48,8 @@ def test_upsample_conv_is_upsampling_then_convolution_with_its_gradients(size):
 
 
 def test_upsample_conv_keeps_bfloat16_and_its_precision():
-    x = jax.random.normal(jax.random.key(0), (2, 5, 6, 4), jnp.bfloat16)
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 4, 3), jnp.bfloat16)
+    x = normal(2, 5, 6, 4).astype(jnp.bfloat16)
+    kernel = normal(3, 3, 4, 3).astype(jnp.bfloat16)
     y = jax.jit(upsample_conv)(x, kernel)
     assert y.dtype == jnp.bfloat16
     exact = jax.jit(plain)(x.astype(jnp.float32), kernel.astype(jnp.float32))
@@ -56,7 +59,7 @@ def test_upsample_conv_keeps_bfloat16_and_its_precision():
 
 
 def test_upsample_conv_layer_adds_its_bias_and_has_the_parameters_of_a_3x3_convolution():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    x = normal(2, 3, 4, 5)
     layer = UpsampleConv(7)
     params = jax.jit(layer.init)(jax.random.key(1), x)["params"]
     assert jax.tree.map(jnp.shape, params) == {"kernel": (3, 3, 5, 7), "bias": (7,)}
@@ -115,7 +118,7 @@ def batch_norm(x, *, train=True, momentum=0.8, dtype=jnp.float32):
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("shape", [(4, 3), (1, 5, 3, 2), (3, 4, 4, 8)])
 def test_batch_norm_matches_float64(shape, train):
-    x = 3.0 + 2.0 * jax.random.normal(jax.random.key(1), shape)
+    x = 3.0 + 2.0 * normal(*shape)
     y, stats, expected, expected_stats = batch_norm(x, train=train)
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
     for name, value in expected_stats.items():
@@ -124,7 +127,7 @@ def test_batch_norm_matches_float64(shape, train):
 
 def test_batch_norm_survives_a_mean_much_larger_than_the_deviation():
     # E[x^2] - E[x]^2 in float32 would be wrong by 1e-3, a tenth of this variance of 0.01.
-    x = 100.0 + 0.1 * jax.random.normal(jax.random.key(1), (8, 8, 8, 4))
+    x = 100.0 + 0.1 * normal(8, 8, 8, 4)
     y, stats, expected, expected_stats = batch_norm(x)
     # The mean itself is known to 1e-5 only, which is 1e-4 of the deviation.
     np.testing.assert_allclose(y, expected, rtol=0, atol=3e-4)
@@ -134,7 +137,7 @@ def test_batch_norm_survives_a_mean_much_larger_than_the_deviation():
 
 
 def test_batch_norm_computes_bfloat16_inputs_in_float32():
-    x = (5.0 + jax.random.normal(jax.random.key(1), (4, 8, 8, 3))).astype(jnp.bfloat16)
+    x = (5.0 + normal(4, 8, 8, 3)).astype(jnp.bfloat16)
     y, stats, expected, expected_stats = batch_norm(x, dtype=jnp.bfloat16)
     assert y.dtype == jnp.bfloat16
     assert stats["mean"].dtype == stats["var"].dtype == jnp.float32
@@ -145,7 +148,7 @@ def test_batch_norm_computes_bfloat16_inputs_in_float32():
 
 
 def test_batch_norm_starts_as_the_identity_statistics_and_keeps_them_at_initialisation():
-    x = 3.0 + jax.random.normal(jax.random.key(1), (4, 3))
+    x = 3.0 + normal(4, 3)
     variables = BatchNorm().init(jax.random.key(0), x, train=True)
     assert not np.asarray(variables["batch_stats"]["mean"]).any()
     assert (np.asarray(variables["batch_stats"]["var"]) == 1).all()
@@ -181,7 +184,7 @@ def test_synchronised_statistics_are_those_of_the_whole_batch(form):
     net = Stack()
     # Every device's share has a mean and a scale of its own.
     offset = jnp.repeat(jnp.arange(4.0), 3)[:, None]
-    x = offset + (1 + offset) * jax.random.normal(jax.random.key(0), (12, 5))
+    x = offset + (1 + offset) * normal(12, 5)
     variables = jax.jit(lambda x: net.init(jax.random.key(1), x, train=False))(x)
 
     def step(variables, x, axis_name="i"):

@@ -1,0 +1,268 @@
+"""The latent game on networks of one parameter, against numbers worked out in numpy."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gans.games import latent
+from gans.losses.adversarial import LOSSES
+from gans.state import create_state
+from gans.update import update
+
+LATENT = 2
+RATE = 0.1
+WEIGHTS = {"real": 0.5, "fake": 2.0, "adversarial": 3.0}
+IMAGES = np.float32([0.5, -1.0, 2.0, 0.25]).reshape(4, 1, 1, 1)
+LABELS = np.float32([[1, 0], [0, 1], [1, 0], [1, 0]])
+
+
+class Counting(nn.Module):
+    """Counts forward passes in training mode, in the collection of the running statistics."""
+
+    def count(self, train):
+        seen = self.variable("batch_stats", "seen", lambda: jnp.zeros(()))
+        if train and not self.is_initializing():
+            seen.value += 1
+
+
+class Generator(Counting):
+    """`weight * z`, `z` the sum of the latent vector; a label adds the number of its class."""
+
+    @nn.compact
+    def __call__(self, z, label=None, *, train):
+        self.count(train)
+        weight = self.param("weight", nn.initializers.constant(0.7), ())
+        x = weight * z.sum(-1)
+        if label is not None:
+            x = x + label @ jnp.arange(label.shape[-1], dtype=jnp.float32)
+        return x.reshape(-1, 1, 1, 1)
+
+
+class Discriminator(Counting):
+    """The logit `weight * image`; a label adds a tenth of the number of its class."""
+
+    @nn.compact
+    def __call__(self, image, label=None, *, train):
+        self.count(train)
+        weight = self.param("weight", nn.initializers.constant(0.4), ())
+        logit = weight * image.reshape(-1, 1)
+        if label is not None:
+            logit = logit + 0.1 * (label @ jnp.arange(label.shape[-1], dtype=jnp.float32))[:, None]
+        return logit
+
+
+def batch(conditional):
+    return {"image": IMAGES, "label": LABELS} if conditional else {"image": IMAGES}
+
+
+def play(form, conditional):
+    """The state before and after one iteration with least squares and SGD; the metrics, the z."""
+    game = getattr(latent, form)(adversarial=LOSSES["least_squares"], latent_dim=LATENT)
+    state = create_state(
+        jax.random.key(0),
+        game,
+        batch(conditional),
+        nets={"generator": Generator(), "discriminator": Discriminator()},
+        optimizers={name: optax.sgd(RATE) for name in ("generator", "discriminator")},
+        weights=WEIGHTS,
+    )
+    noise = game.draw(jax.random.fold_in(state.key, 0), batch(conditional), None)
+    after, metrics = jax.jit(lambda s: update(s, batch(conditional), game=game))(state)
+    return game, after, jax.device_get(metrics), np.asarray(noise["latent"]).sum(-1)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "conditional"])
+def joint(request):
+    return request.param, *play("joint", request.param)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "conditional"])
+def two_step(request):
+    return request.param, *play("two_step", request.param)
+
+
+class ByHand:
+    """The derivatives of the least-squares game of the two networks above."""
+
+    def __init__(self, conditional, z):
+        self.a, self.w, self.z = 0.4, 0.7, z
+        self.x = IMAGES.ravel()
+        # What the label adds: the class to an image, a tenth of it to a logit.
+        self.c = LABELS.argmax(-1) if conditional else np.zeros(4)
+
+    def logit(self, x):
+        return self.a * x + 0.1 * self.c
+
+    @property
+    def fake(self):
+        return self.w * self.z + self.c
+
+    def real_term(self):
+        error = self.logit(self.x) - 1
+        return np.mean(error**2), np.mean(2 * error * self.x)
+
+    def fake_term(self):
+        error = self.logit(self.fake)
+        return np.mean(error**2), np.mean(2 * error * self.fake)
+
+    def generator_term(self):
+        error = self.logit(self.fake) - 1
+        return np.mean(error**2), np.mean(2 * error * self.a * self.z)
+
+
+def weight(state, net):
+    return float(state.nets[net].params["weight"])
+
+
+def test_joint_moves_are_those_worked_out_by_hand(joint):
+    conditional, _, after, metrics, z = joint
+    hand = ByHand(conditional, z)
+    real, slope_real = hand.real_term()
+    fake, slope_fake = hand.fake_term()
+    assert metrics["discriminator/real"] == pytest.approx(real, rel=1e-5)
+    assert metrics["discriminator/fake"] == pytest.approx(fake, rel=1e-5)
+    assert metrics["discriminator/real_weighted"] == pytest.approx(0.5 * real, rel=1e-5)
+    assert metrics["discriminator/fake_weighted"] == pytest.approx(2.0 * fake, rel=1e-5)
+    assert metrics["discriminator/loss"] == pytest.approx(0.5 * real + 2.0 * fake, rel=1e-5)
+    hand.a -= RATE * (0.5 * slope_real + 2.0 * slope_fake)
+    assert weight(after, "discriminator") == pytest.approx(hand.a, rel=1e-5)
+    # From here on D is the updated one, and z the same.
+    loss, slope = hand.generator_term()
+    assert metrics["generator/adversarial"] == pytest.approx(loss, rel=1e-5)
+    assert metrics["generator/loss"] == pytest.approx(3.0 * loss, rel=1e-5)
+    assert weight(after, "generator") == pytest.approx(hand.w - RATE * 3.0 * slope, rel=1e-5)
+
+
+def test_two_step_moves_are_those_worked_out_by_hand(two_step):
+    conditional, _, after, metrics, z = two_step
+    hand = ByHand(conditional, z)
+    real, slope = hand.real_term()
+    hand.a -= RATE * 0.5 * slope
+    # The second step of D is taken where the first one led.
+    fake, slope = hand.fake_term()
+    hand.a -= RATE * 2.0 * slope
+    loss, slope = hand.generator_term()
+    assert metrics["d_real/real"] == pytest.approx(real, rel=1e-5)
+    assert metrics["d_fake/fake"] == pytest.approx(fake, rel=1e-5)
+    assert metrics["generator/adversarial"] == pytest.approx(loss, rel=1e-5)
+    assert weight(after, "discriminator") == pytest.approx(hand.a, rel=1e-5)
+    assert weight(after, "generator") == pytest.approx(hand.w - RATE * 3.0 * slope, rel=1e-5)
+
+
+def assert_statistics_moved_with_their_own_player_alone(state):
+    seen = {name: net.model_state["batch_stats"]["seen"] for name, net in state.nets.items()}
+    # D: once on real, once on generated images, and not in G's move. G: in its own move,
+    # and not where it makes images for D.
+    assert {name: float(value) for name, value in seen.items()} == {
+        "discriminator": 2.0,
+        "generator": 1.0,
+    }
+
+
+def test_joint_statistics_move_with_their_own_player_alone(joint):
+    assert_statistics_moved_with_their_own_player_alone(joint[2])
+
+
+def test_two_step_statistics_move_with_their_own_player_alone(two_step):
+    assert_statistics_moved_with_their_own_player_alone(two_step[2])
+
+
+def test_joint_metrics_and_summary(joint):
+    _, game, _, metrics, _ = joint
+    d = {"real", "real_weighted", "fake", "fake_weighted", "accuracy_real", "accuracy_fake"}
+    assert set(metrics) == {
+        *(f"discriminator/{name}" for name in d | {"loss"}),
+        *(f"generator/{name}" for name in ("adversarial", "adversarial_weighted", "loss")),
+    }
+    assert game.summary(metrics) == {
+        "d_loss": metrics["discriminator/loss"],
+        "g_loss": metrics["generator/loss"],
+        "accuracy_real": metrics["discriminator/accuracy_real"],
+        "accuracy_fake": metrics["discriminator/accuracy_fake"],
+    }
+
+
+def test_two_step_metrics_and_summary(two_step):
+    _, game, _, metrics, _ = two_step
+    assert set(metrics) == {
+        *(f"d_real/{name}" for name in ("real", "real_weighted", "accuracy", "loss")),
+        *(f"d_fake/{name}" for name in ("fake", "fake_weighted", "accuracy", "loss")),
+        *(f"generator/{name}" for name in ("adversarial", "adversarial_weighted", "loss")),
+    }
+    summary = game.summary(metrics)
+    half = 0.5 * (metrics["d_real/loss"] + metrics["d_fake/loss"])
+    assert summary["d_loss"] == pytest.approx(half, rel=1e-6)
+    assert summary["g_loss"] == metrics["generator/loss"]
+    assert summary["accuracy_real"] == metrics["d_real/accuracy"]
+    assert summary["accuracy_fake"] == metrics["d_fake/accuracy"]
+
+
+@pytest.mark.parametrize("form", ["joint", "two_step"])
+def test_players_name_their_networks_and_terms(form):
+    game = getattr(latent, form)(adversarial=LOSSES["hinge"], latent_dim=LATENT)
+    players = [(p.name, p.nets, p.terms) for p in game.players]
+    d = ("discriminator",)
+    expected = {
+        "joint": [("discriminator", d, ("real", "fake"))],
+        "two_step": [("d_real", d, ("real",)), ("d_fake", d, ("fake",))],
+    }
+    assert players == [*expected[form], ("generator", ("generator",), ("adversarial",))]
+
+
+def test_networks_are_called_with_the_label_where_there_is_one():
+    game = latent.joint(adversarial=LOSSES["hinge"], latent_dim=LATENT)
+    for conditional in (False, True):
+        one = batch(conditional)
+        noise = game.draw(jax.random.key(0), one, None)
+        inputs = game.inputs(one, noise)
+        assert [len(inputs[n]) for n in ("generator", "discriminator")] == [1 + conditional] * 2
+        assert inputs["generator"][0] is noise["latent"]
+        assert inputs["discriminator"][0] is IMAGES
+        assert all(x[1] is LABELS for x in inputs.values() if conditional)
+
+
+def test_noise_is_standard_normal_one_row_for_each_image():
+    game = latent.joint(adversarial=LOSSES["hinge"], latent_dim=100)
+    images = {"image": jnp.zeros((400, 1, 1, 1))}
+    z = np.asarray(game.draw(jax.random.key(0), images, None)["latent"])
+    assert z.shape == (400, 100) and z.dtype == np.float32
+    # Over 40,000 numbers the mean strays by 0.005, the variance by 0.007.
+    assert abs(z.mean()) < 0.025 and abs(z.var() - 1) < 0.035
+    # And rows are independent: correlations stray by 0.1.
+    correlation = np.corrcoef(z[:50])
+    assert np.abs(correlation - np.eye(50)).max() < 0.6
+
+
+# Logits that are judged, and how many of the six are called right if they are all
+# of real images, or all of generated ones.
+LOGITS = jnp.array([-2.0, -0.1, 0.2, 0.4, 0.6, 3.0])[:, None]
+RIGHT = {
+    "non_saturating": (4, 2),
+    "minimax": (4, 2),
+    # Halfway between its targets 0 and 1.
+    "least_squares": (2, 4),
+    "hinge": (4, 2),
+    "wasserstein": (4, 2),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_accuracy_counts_logits_on_the_right_side(name):
+    def net(images):
+        return images, net
+
+    for real, right in zip((True, False), RIGHT[name], strict=True):
+        report, _ = latent.judge(net, LOGITS, {}, LOSSES[name], real)
+        assert float(report["accuracy"]) == pytest.approx(right / 6)
+
+
+def test_a_logit_between_the_answers_is_not_right():
+    def net(images):
+        return images, net
+
+    for real in (True, False):
+        report, _ = latent.judge(net, jnp.zeros((3, 1)), {}, LOSSES["hinge"], real)
+        assert float(report["accuracy"]) == 0.0

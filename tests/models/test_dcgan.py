@@ -1,0 +1,121 @@
+"""The DCGAN modules beyond the tutorials' sizes; those are compared with Keras."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gans.models.dcgan import Discriminator, Generator
+
+SMALL = Generator(image_size=8, channels=3, stem_features=4, features=(4,))
+JUDGE = Discriminator(features=(4, 6), strides=(2, 1))
+
+
+def shapes(net, *inputs):
+    """Shapes of the output and of the variables, without computing anything."""
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in inputs]
+    return jax.eval_shape(
+        lambda *x: net.init_with_output(jax.random.key(0), *x, train=False), *inputs
+    )
+
+
+def run(net, *inputs, train=False):
+    """The output with weights that are random, but the same for networks of one shape."""
+    rng = np.random.default_rng(0)
+    _, variables = shapes(net, *(x.shape for x in inputs))
+    params = jax.tree.map(
+        lambda x: rng.normal(size=x.shape) / np.sqrt(max(np.prod(x.shape[:-1]), 1)),
+        variables["params"],
+    )
+    statistics = jax.tree.map(lambda x: np.ones(x.shape), variables["batch_stats"])
+    variables = jax.tree.map(np.float32, {"params": params, "batch_stats": statistics})
+    apply = jax.jit(lambda v, *x: net.apply(v, *x, train=train, mutable=["batch_stats"])[0])
+    return apply(variables, *inputs)
+
+
+def normal(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("size", "features", "stem"),
+    [(32, (128, 64), 8), (28, (8, 4), 7), (64, (8, 8, 4), 8), (6, (4,), 3), (5, (), 5)],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_generator_doubles_from_stem_to_image(size, features, stem, channels):
+    net = Generator(image_size=size, channels=channels, stem_features=8, features=features)
+    images, variables = shapes(net, (3, 10))
+    assert images.shape == (3, size, size, channels)
+    assert variables["params"]["Dense_0"]["kernel"].shape == (10, stem * stem * 8)
+    assert sum(name.startswith("Upsample") for name in variables["params"]) == len(features)
+
+
+@pytest.mark.parametrize(("size", "features"), [(30, (8, 4)), (1, (8,)), (0, (8,))])
+def test_a_size_that_doubling_cannot_reach_is_refused_by_its_number(size, features):
+    net = Generator(image_size=size, stem_features=8, features=features)
+    with pytest.raises(ValueError, match=f"image_size {size} .*{2 ** len(features)}"):
+        shapes(net, (3, 10))
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "flat"),
+    # "SAME" rounds up: 9 -> 5 -> 5, 9 -> 5 -> 3.
+    [
+        ((8, 8), (2, 1), 4 * 4),
+        ((9, 7), (2, 1), 5 * 4),
+        ((9, 9), (2, 2), 3 * 3),
+        ((1, 1), (2, 2), 1),
+    ],
+)
+def test_the_discriminator_takes_any_image_size(size, strides, flat):
+    net = Discriminator(features=(4, 6), strides=strides)
+    logits, variables = shapes(net, (3, *size, 2))
+    assert logits.shape == (3, 1)
+    assert variables["params"]["Dense_0"]["kernel"].shape == (flat * 6, 1)
+
+
+def test_the_label_joins_the_features_before_the_hidden_layers():
+    net = Discriminator(features=(4, 6), strides=(2, 1), hidden_features=(16, 8))
+    _, variables = shapes(net, (3, 8, 8, 1), (3, 5))
+    kernels = [variables["params"][f"Dense_{i}"]["kernel"].shape for i in range(3)]
+    assert kernels == [(4 * 4 * 6 + 5, 16), (16, 8), (8, 1)]
+
+
+def test_the_first_convolution_is_not_normalised():
+    _, variables = shapes(JUDGE, (3, 8, 8, 1))
+    assert set(variables["batch_stats"]) == {"BatchNorm_0"}
+    assert variables["batch_stats"]["BatchNorm_0"]["mean"].shape == (6,)
+
+
+def test_features_and_strides_must_be_as_many():
+    with pytest.raises(ValueError):
+        shapes(Discriminator(features=(4, 6), strides=(2,)), (3, 8, 8, 1))
+
+
+def test_images_are_within_the_range_of_tanh_and_not_constant():
+    images = run(SMALL, 10 * normal(5, 10), train=True)
+    assert images.dtype == jnp.float32
+    assert np.abs(images).max() <= 1.0
+    assert np.std(images) > 0.1
+
+
+def test_labels_change_what_both_networks_answer():
+    z, (one, two) = np.ones((1, 4), np.float32), np.eye(2, dtype=np.float32)[:, None]
+    assert np.abs(run(SMALL, z, one) - run(SMALL, z, two)).max() > 1e-3
+    image = np.ones((1, 8, 8, 3), np.float32)
+    assert np.abs(run(JUDGE, image, one) - run(JUDGE, image, two)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_bfloat16_keeps_parameters_and_outputs_in_float32(name):
+    net, x = {
+        "generator": (SMALL, normal(6, 10)),
+        "discriminator": (JUDGE, normal(6, 8, 8, 3)),
+    }[name]
+    rough = net.clone(dtype=jnp.bfloat16)
+    output, variables = shapes(rough, x.shape)
+    assert {leaf.dtype for leaf in jax.tree.leaves((output, variables))} == {jnp.dtype("float32")}
+    y, exact = run(rough, x, train=True), run(net, x, train=True)
+    np.testing.assert_allclose(y, exact, rtol=0.05, atol=0.05)
+    # It is bfloat16 that was computed.
+    assert np.abs(y - exact).max() > 1e-5

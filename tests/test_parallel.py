@@ -1,0 +1,222 @@
+"""Four simulated devices train as one does on the same whole batch."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from gans import parallel
+from gans.errors import UserError
+from gans.games import latent
+from gans.losses.adversarial import LOSSES
+from gans.models.dcgan import Discriminator, Generator
+from gans.state import create_state
+from gans.update import update
+
+DEVICES = 4
+BATCH = 8
+STEPS = 2
+# Adam would turn rounding in gradients that are zero into whole steps: SGD.
+RATE = 0.05
+
+# All of what a game may be: with and without labels, joint and in two steps.
+GAMES = {
+    "dcgan_joint": ("joint", False),
+    "cgan_two_step": ("two_step", True),
+}
+
+
+def batches(conditional):
+    """`[STEPS, BATCH, ...]`, every device's share of a scale of its own."""
+    rng = np.random.default_rng(0)
+    scale = np.linspace(0.2, 1.0, BATCH).reshape(BATCH, 1, 1, 1)
+    images = scale * rng.uniform(-1, 1, (STEPS, BATCH, 8, 8, 1)) + 0.3 * (scale - 0.5)
+    made = {"image": images.astype(np.float32)}
+    if conditional:
+        made["label"] = np.eye(3, dtype=np.float32)[rng.integers(3, size=(STEPS, BATCH))]
+    return made
+
+
+def at(tree, i):
+    return jax.tree.map(lambda x: x[i], tree)
+
+
+class Setting:
+    """One game with its start and the step that all forms share."""
+
+    def __init__(self, form, conditional):
+        self.game = getattr(latent, form)(adversarial=LOSSES["non_saturating"], latent_dim=3)
+        self.feed = batches(conditional)
+        nets = {
+            "generator": Generator(image_size=8, channels=1, stem_features=4, features=(4,)),
+            "discriminator": Discriminator(
+                features=(4, 6), strides=(2, 2), hidden_features=(5,) if conditional else ()
+            ),
+        }
+        start = jax.jit(
+            lambda key: create_state(
+                key,
+                self.game,
+                at(self.feed, 0),
+                nets=nets,
+                optimizers={name: optax.sgd(RATE) for name in nets},
+                weights={"real": 0.5, "fake": 0.5, "adversarial": 1.0},
+                ema_decays={"generator": 0.9},
+            )
+        )
+        self.start = start(jax.random.key(1))
+
+    def fresh(self):
+        # A copy, because some forms give the buffers of the state away.
+        return jax.tree.map(jnp.copy, self.start)
+
+    def step(self, axis_name=None):
+        return functools.partial(update, game=self.game, axis_name=axis_name)
+
+    def single(self):
+        """The state and the metrics of each step, on one device."""
+        step = jax.jit(self.step())
+        return run_steps(step, self.fresh(), self.feed)
+
+
+def run_steps(step, state, feed):
+    metrics = []
+    for i in range(STEPS):
+        state, report = step(state, at(feed, i))
+        metrics.append(report)
+    return state, jax.tree.map(lambda *x: np.stack(x), *metrics)
+
+
+setting = functools.cache(Setting)
+single = functools.cache(lambda *args: setting(*args).single())
+
+
+def run_jit_chunk(made, chunk=parallel.jit_chunk):
+    mesh = parallel.make_mesh(DEVICES)
+    run = chunk(made.step(), lambda resident, x: x, mesh)
+    split = NamedSharding(mesh, PartitionSpec(None, parallel.DATA))
+    state = jax.device_put(made.fresh(), parallel.replicated(mesh))
+    return run(state, (), parallel.put(made.feed, split))
+
+
+FORMS = {
+    "pmap": lambda made: run_steps(
+        parallel.pmap_step(made.step(parallel.DATA), jax.devices()[:DEVICES]),
+        made.fresh(),
+        made.feed,
+    ),
+    "shard_map": lambda made: run_steps(
+        parallel.shard_map_step(made.step(parallel.DATA), parallel.make_mesh(DEVICES)),
+        made.fresh(),
+        made.feed,
+    ),
+    "jit": run_jit_chunk,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("game", GAMES)
+def test_four_devices_give_the_state_and_metrics_of_one(game, form):
+    expected, expected_metrics = single(*GAMES[game])
+    state, metrics = FORMS[form](setting(*GAMES[game]))
+    assert_same_training(state, metrics, expected, expected_metrics)
+
+
+def assert_same_training(state, metrics, expected, expected_metrics):
+    assert int(state.step) == STEPS
+    for name, net in expected.nets.items():
+        ours = state.nets[name]
+        for mine, theirs in (
+            (ours.params, net.params),
+            (ours.model_state, net.model_state),
+            (ours.ema_params, net.ema_params),
+        ):
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), mine, theirs
+            )
+    assert set(metrics) == set(expected_metrics)
+    for name, value in expected_metrics.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_two_steps_move_far_more_than_the_tolerance(game):
+    before, (after, _) = setting(*GAMES[game]).start, single(*GAMES[game])
+    for name in before.nets:
+        one, two = (np.asarray(s.nets[name].params["Dense_0"]["kernel"]) for s in (before, after))
+        assert np.abs(two - one).max() > 1e-4
+
+
+@pytest.mark.parametrize("form", ["pmap", "shard_map"])
+def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
+    key, shape = jax.random.key(3), (BATCH, 5)
+    whole = np.asarray(latent.normal_share(key, shape, None))
+
+    def share(images):
+        return latent.normal_share(key, (len(images), shape[1]), parallel.DATA)
+
+    images = jnp.zeros((BATCH, 1))
+    if form == "pmap":
+        mapped = jax.pmap(share, axis_name=parallel.DATA, devices=jax.devices()[:DEVICES])
+        shares = mapped(images.reshape(DEVICES, -1, 1)).reshape(shape)
+    else:
+        split = PartitionSpec(parallel.DATA)
+        mesh = parallel.make_mesh(DEVICES)
+        shares = jax.jit(jax.shard_map(share, mesh=mesh, in_specs=split, out_specs=split))(images)
+    np.testing.assert_array_equal(np.asarray(shares), whole)
+
+
+def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
+    key = jax.random.key(3)
+    split = NamedSharding(parallel.make_mesh(DEVICES), PartitionSpec(parallel.DATA))
+    draw = jax.jit(lambda k: latent.normal_share(k, (BATCH, 5), None), out_shardings=split)
+    np.testing.assert_array_equal(draw(key), latent.normal_share(key, (BATCH, 5), None))
+
+
+@pytest.mark.parametrize("form", ["_loop", "_scan"])
+def test_both_forms_of_a_chunk_give_the_steps_one_by_one(form):
+    # jit_chunk chooses by platform; here both run on the CPU.
+    made = setting(*GAMES["dcgan_joint"])
+    state, metrics = run_jit_chunk(made, getattr(parallel, form))
+    assert_same_training(state, metrics, *single(*GAMES["dcgan_joint"]))
+
+
+@pytest.mark.parametrize("form", ["_loop", "_scan"])
+def test_a_chunk_makes_each_batch_from_what_is_resident_and_its_row_of_the_feed(form):
+    mesh = parallel.make_mesh(DEVICES)
+    chunk = getattr(parallel, form)(
+        lambda state, batch: (10 * state + batch.sum(), {"sum": batch.sum(), "first": batch[0]}),
+        lambda resident, indices: resident[indices],
+        mesh,
+    )
+    resident = jnp.array([1.0, 2.0, 3.0, 4.0])
+    feed = np.array([[0, 0, 0, 0], [3, 1, 1, 1], [2, 2, 2, 2]])
+    state, metrics = chunk(jnp.float32(0.0), resident, feed)
+    # Sums of the rows: 4, 4 + 3 * 2, 4 * 3.
+    assert float(state) == 4 * 100 + 10 * 10 + 12
+    np.testing.assert_array_equal(metrics["sum"], [4.0, 10.0, 12.0])
+    np.testing.assert_array_equal(metrics["first"], [1.0, 4.0, 3.0])
+
+
+def test_a_mesh_has_as_many_devices_as_asked_and_0_is_all():
+    assert [parallel.make_mesh(n).size for n in (1, 3, 0)] == [1, 3, jax.device_count()]
+    assert parallel.make_mesh(2).axis_names == (parallel.DATA,)
+
+
+def test_more_devices_than_there_are_is_the_users_error():
+    with pytest.raises(UserError, match=f"mesh.data asks for 99 .* {jax.device_count()}"):
+        parallel.make_mesh(99)
+
+
+def test_a_batch_that_cannot_be_split_is_the_users_error():
+    mesh = parallel.make_mesh(DEVICES)
+    for fine in (4, 32):
+        parallel.check_batch_size(fine, mesh)
+    for wrong in (1, 6, 33):
+        with pytest.raises(UserError, match=f"data.batch_size {wrong} .* {DEVICES} devices"):
+            parallel.check_batch_size(wrong, mesh)
+    parallel.check_batch_size(33, parallel.make_mesh(1))

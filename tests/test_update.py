@@ -1,0 +1,174 @@
+"""The step: randomness, weights as values, averages, precision, and what it costs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gans.games import latent
+from gans.losses.adversarial import LOSSES
+from gans.models.dcgan import Discriminator, Generator
+from gans.state import create_state
+from gans.update import move, update
+
+RATE = 0.05
+GAME = latent.joint(adversarial=LOSSES["non_saturating"], latent_dim=4)
+BATCH = {"image": np.linspace(-1, 1, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8, 1)}
+WEIGHTS = {"real": 0.5, "fake": 0.5, "adversarial": 1.0}
+
+
+def start(dtype=jnp.float32):
+    nets = {
+        "generator": Generator(
+            image_size=8, channels=1, stem_features=8, features=(8,), dtype=dtype
+        ),
+        "discriminator": Discriminator(features=(4, 8), strides=(2, 2), dtype=dtype),
+    }
+    init = jax.jit(
+        lambda key: create_state(
+            key,
+            GAME,
+            BATCH,
+            nets=nets,
+            optimizers={name: optax.sgd(RATE) for name in nets},
+            weights=WEIGHTS,
+            ema_decays={"generator": 0.75},
+        )
+    )
+    return init(jax.random.key(0))
+
+
+# One compiled step for the tests that can share it.
+STEP = jax.jit(lambda state, batch: update(state, batch, game=GAME))
+
+
+@pytest.fixture(scope="module")
+def state():
+    return start()
+
+
+@pytest.fixture(scope="module")
+def after(state):
+    return STEP(state, BATCH)
+
+
+def changes(old, new, net):
+    return jax.tree.map(lambda a, b: np.asarray(b - a), old.nets[net].params, new.nets[net].params)
+
+
+def test_the_step_is_pure_and_counts(state, after):
+    again, metrics = STEP(state, BATCH)
+    assert int(again.step) == 1 and int(state.step) == 0
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        again.nets["generator"].params,
+        after[0].nets["generator"].params,
+    )
+    assert metrics == after[1]
+    same = jax.random.key_data(again.key) == jax.random.key_data(state.key)
+    assert same.all()
+
+
+def test_noise_depends_on_the_step_and_the_key_alone(state, after):
+    def fake_loss(state):
+        return float(STEP(state, BATCH)[1]["discriminator/fake"])
+
+    first = fake_loss(state)
+    assert fake_loss(state) == first
+    assert fake_loss(state.replace(step=state.step + 1)) != first
+    assert fake_loss(state.replace(key=jax.random.key(9))) != first
+    # The draw is that of the key folded with the step.
+    trained = after[0].replace(step=state.step)
+    one = GAME.draw(jax.random.fold_in(trained.key, 0), BATCH, None)
+    two = GAME.draw(jax.random.fold_in(trained.key, 1), BATCH, None)
+    assert (np.asarray(one["latent"]) != np.asarray(two["latent"])).all()
+
+
+def test_weights_are_values_that_scale_gradients_without_compiling_again(state, after):
+    compiled = STEP._cache_size()
+    doubled = state.replace(weights={**state.weights, "adversarial": jnp.float32(2.0)})
+    new, metrics = STEP(doubled, BATCH)
+    assert STEP._cache_size() == compiled
+    # D's move is the same, so G's gradient is exactly twice as large.
+    single = changes(state, after[0], "generator")
+    double = changes(state, new, "generator")
+    for one, two in zip(jax.tree.leaves(single), jax.tree.leaves(double), strict=True):
+        np.testing.assert_allclose(two, 2 * one, rtol=1e-4, atol=2e-7)
+    loss = float(after[1]["generator/adversarial"])
+    assert float(metrics["generator/adversarial"]) == pytest.approx(loss, rel=1e-6)
+    assert float(metrics["generator/adversarial_weighted"]) == pytest.approx(2 * loss, rel=1e-6)
+    assert float(metrics["generator/loss"]) == pytest.approx(2 * loss, rel=1e-6)
+
+
+def test_a_weight_of_zero_switches_its_term_off(state):
+    weights = {name: jnp.float32(0.0) for name in WEIGHTS}
+    new, metrics = STEP(state.replace(weights=weights), BATCH)
+    for net in ("generator", "discriminator"):
+        assert all(not x.any() for x in jax.tree.leaves(changes(state, new, net)))
+    assert metrics["discriminator/loss"] == 0 and metrics["discriminator/real"] > 0
+
+
+def test_weighted_terms_add_up(state, after):
+    real, fake = (changes_with(state, real=r, fake=f) for r, f in ((1.0, 0.0), (0.0, 1.0)))
+    both = changes(state, after[0], "discriminator")
+    for r, f, b in zip(*map(jax.tree.leaves, (real, fake, both)), strict=True):
+        np.testing.assert_allclose(b, 0.5 * r + 0.5 * f, rtol=1e-4, atol=2e-7)
+
+
+def changes_with(state, **weights):
+    weights = {name: jnp.float32(value) for name, value in weights.items()}
+    new, _ = STEP(state.replace(weights={**state.weights, **weights}), BATCH)
+    return changes(state, new, "discriminator")
+
+
+def test_the_average_follows_the_updated_parameters(state, after):
+    new = after[0]
+    net = new.nets["generator"]
+    jax.tree.map(
+        lambda before, now, mean: np.testing.assert_allclose(
+            mean, 0.75 * before + 0.25 * now, rtol=1e-5, atol=1e-7
+        ),
+        state.nets["generator"].params,
+        net.params,
+        net.ema_params,
+    )
+    assert new.nets["discriminator"].ema_params is None
+
+
+def test_bfloat16_computation_stays_near_float32_with_float32_state(state, after):
+    new, metrics = STEP(start(jnp.bfloat16), BATCH)
+    for name, value in after[1].items():
+        if "accuracy" not in name:
+            assert metrics[name].dtype == jnp.float32
+            np.testing.assert_allclose(metrics[name], value, rtol=0.05, atol=0.02)
+    for leaf in jax.tree.leaves(new.nets):
+        assert leaf.dtype != jnp.bfloat16 and np.isfinite(leaf).all()
+    for net in ("generator", "discriminator"):
+        exact, rough = changes(state, after[0], net), changes(state, new, net)
+        one, two = (np.concatenate([x.ravel() for x in jax.tree.leaves(t)]) for t in (exact, rough))
+        # The direction of the step survives 8 significant bits.
+        assert one @ two / np.linalg.norm(one) / np.linalg.norm(two) > 0.98
+
+
+def test_the_forward_pass_of_the_generator_is_computed_once(state):
+    # D's move and G's move write it down twice, on the same parameters and noise; XLA
+    # finds that out, so the step costs less than its two moves by one such pass.
+    def flops(function, *args):
+        return jax.jit(function).lower(*args).compile().cost_analysis()["flops"]
+
+    noise = GAME.draw(state.key, BATCH, None)
+    moves = sum(
+        flops(
+            lambda nets, weights, noise, player=player: move(
+                player, nets, weights, BATCH, noise, None
+            ),
+            state.nets,
+            state.weights,
+            noise,
+        )
+        for player in GAME.players
+    )
+    forward = flops(lambda net, z: net(z)[0], state.nets["generator"], noise["latent"])
+    whole = flops(lambda state: update(state, BATCH, game=GAME), state)
+    assert (moves - whole) / forward == pytest.approx(1.0, abs=0.2)
