@@ -72,7 +72,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.train = train = ConfigDict()
     train.num_steps = 37_500
-    train.steps_per_call = 1
+    train.steps_per_call = 25  # iterations between two looks of the host
     train.log_every = 100
     train.sample_every = 100
     train.sample_rows = 4

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -221,6 +222,7 @@ def _signals() -> Iterator[list[int]]:
     def receive(number: int, frame: Any) -> None:
         del frame
         received.append(number)
+        print("Stopping: the steps under way are finished and saved.", file=sys.stderr)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
