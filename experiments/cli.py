@@ -35,7 +35,7 @@ def _parse(argv: list[str]) -> list[str]:
     for argument in argv[1:]:
         name, _, value = argument.lstrip("-").partition("=")
         if name == "config" and not Path(value.rpartition(":")[0] or value).is_file():
-            _fail(f"There is no config file {value}; those that come with the code are in configs/.")
+            _fail(f"There is no config file {value}; look for one in configs/.")
     try:
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:

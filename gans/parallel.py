@@ -21,6 +21,12 @@ DATA = "data"
 Step = Callable[[Any, Any], tuple[Any, Any]]
 """`(state, batch) -> (state, metrics)`."""
 
+ToBatch = Callable[[Any, Any], Any]
+"""`(resident arrays, feed of one step) -> batch`."""
+
+Chunk = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""`(state, resident arrays, feed of n steps) -> (state, metrics of n steps)`; donates the state."""
+
 
 def make_mesh(devices: int = 0) -> Mesh:
     """A mesh of the first `devices` devices, all of them if 0, along the axis `data`.
@@ -54,53 +60,53 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-def jit_chunk(
-    step: Step, to_batch: Callable[[Any, Any], Any], mesh: Mesh
-) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """Many steps in one call: `(state, resident, feed) -> (state, metrics)`; the state is donated.
-
-    Accelerators run them as one compiled `lax.scan`. The CPU runs compiled steps one after
-    another instead: inside a loop XLA's CPU backend falls back to a form of the convolutions'
-    weight gradients that was measured 25 times slower, and a call costs it next to nothing.
+def jit_chunk(step: Step, to_batch: ToBatch, mesh: Mesh) -> Chunk:
+    """Many steps in one call, in the form that suits the devices of the mesh.
 
     Args:
       step: one step, pure.
-      to_batch: `(resident, feed of one step) -> batch`, pure.
+      to_batch: makes a batch of one step's feed and the resident data; pure.
       mesh: its devices share each batch.
     """
-    whole = replicated(mesh)
-    if mesh.devices.flat[0].platform == "cpu":
-        return _loop(step, to_batch, mesh)
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    return (loop_chunk if on_cpu else scan_chunk)(step, to_batch, mesh)
+
+
+def scan_chunk(step: Step, to_batch: ToBatch, mesh: Mesh) -> Chunk:
+    """Steps as one compiled `lax.scan`: the host is not asked in between."""
 
     def chunk(state, resident, feed):
         return jax.lax.scan(lambda s, x: step(s, to_batch(resident, x)), state, feed)
 
-    split = NamedSharding(mesh, PartitionSpec(None, DATA))
-    return jax.jit(
-        chunk,
-        in_shardings=(whole, whole, split),
-        out_shardings=(whole, whole),
-        donate_argnums=0,
-    )
+    return _compile(chunk, mesh, PartitionSpec(None, DATA))
 
 
-def _loop(step: Step, to_batch, mesh: Mesh):
-    whole, split = replicated(mesh), NamedSharding(mesh, PartitionSpec(DATA))
-    compiled = jax.jit(
-        lambda state, resident, x: step(state, to_batch(resident, x)),
-        in_shardings=(whole, whole, split),
-        out_shardings=(whole, whole),
-        donate_argnums=0,
-    )
+def loop_chunk(step: Step, to_batch: ToBatch, mesh: Mesh) -> Chunk:
+    """Steps compiled one by one.
+
+    For the CPU, which does not feel the calls: inside a compiled loop XLA computes the weight
+    gradients of convolutions there in a form that was measured 25 times slower.
+    """
+    one = _compile(lambda s, resident, x: step(s, to_batch(resident, x)), mesh, PartitionSpec(DATA))
 
     def chunk(state, resident, feed):
         metrics = []
         for i in range(len(jax.tree.leaves(feed)[0])):
-            state, report = compiled(state, resident, jax.tree.map(lambda x, i=i: x[i], feed))
+            state, report = one(state, resident, jax.tree.map(lambda x, i=i: x[i], feed))
             metrics.append(report)
         return state, jax.tree.map(lambda *x: jnp.stack(x), *metrics)
 
     return chunk
+
+
+def _compile(function: Chunk, mesh: Mesh, feed: PartitionSpec) -> Chunk:
+    whole = replicated(mesh)
+    return jax.jit(
+        function,
+        in_shardings=(whole, whole, NamedSharding(mesh, feed)),
+        out_shardings=(whole, whole),
+        donate_argnums=0,
+    )
 
 
 def shard_map_step(step: Step, mesh: Mesh) -> Step:

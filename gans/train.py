@@ -108,7 +108,10 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
         )
         with RunWriter(workdir, first) as writer, progress, _signals() as interrupt:
             recorder = Recorder(config, info, game.summary, preview, checkpoints, writer, progress)
-            advance = functools.partial(chunk, resident=resident)
+
+            def advance(state, feed):
+                return chunk(state, resident, feed)
+
             state = _loop(config, state, first, advance, pipeline, preview, recorder, interrupt)
             writer.animation()
     return state
@@ -158,7 +161,7 @@ def _loop(
     lengths = np.diff([first, *stops]).tolist()
     before, waiting = first, None
     for step, feed in zip(stops, pipeline.feeds(first, lengths), strict=True):
-        state, metrics = advance(state, feed=feed)
+        state, metrics = advance(state, feed)
         last = step == total or bool(interrupt)
         boundary = Boundary(
             step,

@@ -344,7 +344,7 @@ class KerasOptimizers:
     """A Keras optimizer for each network, its variables held outside."""
 
     def __init__(self, make, models):
-        self.rules = {name: make() for name in models}
+        self.rules = {name: make(name) for name in models}
         for name, rule in self.rules.items():
             rule.build(models[name].trainable_variables)
         self.slots = {name: [v.value for v in r.variables] for name, r in self.rules.items()}
@@ -374,14 +374,18 @@ def remember_gradients(count):
 
 
 RATE, B1, B2, EPS = 2e-4, 0.5, 0.999, 1e-7
-SGD_RATE = 1e-2
+# Of a size with which both networks' parameters move by far more than the tolerance.
+SGD_RATES = {"generator": 0.2, "discriminator": 0.01}
 
 OPTIMIZERS = {
     "keras_adam": (
-        lambda: optim.keras_adam(RATE, b1=B1, b2=B2, eps=EPS),
-        lambda: keras.optimizers.Adam(RATE, beta_1=B1, beta_2=B2, epsilon=EPS),
+        lambda net: optim.keras_adam(RATE, b1=B1, b2=B2, eps=EPS),
+        lambda net: keras.optimizers.Adam(RATE, beta_1=B1, beta_2=B2, epsilon=EPS),
     ),
-    "sgd": (lambda: optax.sgd(SGD_RATE), lambda: keras.optimizers.SGD(SGD_RATE)),
+    "sgd": (
+        lambda net: optax.sgd(SGD_RATES[net]),
+        lambda net: keras.optimizers.SGD(SGD_RATES[net]),
+    ),
 }
 WEIGHTS = {
     "two_step": {"real": 1.0, "fake": 1.0, "adversarial": 1.0},
@@ -423,7 +427,7 @@ def play(form, conditional, optimizer, iterations):
     game = getattr(latent, form)(adversarial=LOSSES["non_saturating"], latent_dim=LATENT)
     moves = {"generator": 1, "discriminator": len(game.players) - 1}
     optimizers = {
-        name: optax.chain(remember_gradients(count), ours()) for name, count in moves.items()
+        name: optax.chain(remember_gradients(count), ours(name)) for name, count in moves.items()
     }
     rng = np.random.default_rng(5)
 
@@ -536,9 +540,9 @@ def adam_history(request):
     return play(*GAMES[request.param], "keras_adam", 2)
 
 
-@pytest.fixture(params=["dcgan_two_step", "cgan_two_step"])
-def sgd_history(request):
-    return play(*GAMES[request.param], "sgd", 2)
+@pytest.fixture
+def sgd_history():
+    return play(*GAMES["cgan_two_step"], "sgd", 2)
 
 
 def test_losses_and_terms_of_each_move_are_those_of_keras(adam_history):
@@ -596,9 +600,9 @@ def test_all_parameters_and_statistics_after_sgd_are_those_of_keras(sgd_history)
 @pytest.mark.parametrize("net", ["generator", "discriminator"])
 def test_the_steps_compared_here_move_every_kernel(optimizer, net):
     # Guards all of the above against comparing things that stand still.
-    before = to_flax(reference(False).models[net].trainable_variables)
-    after = play("two_step", False, optimizer, 2)[0].params[net][0]
-    least = {"keras_adam": 0.25 * RATE, "sgd": 1e-5}[optimizer]
+    before = to_flax(reference(True).models[net].trainable_variables)
+    after = play("two_step", True, optimizer, 2)[0].params[net][0]
+    least = {"keras_adam": 0.25 * RATE, "sgd": 5e-5}[optimizer]
     for path, value in jax.tree_util.tree_leaves_with_path(before):
         if path[-1].key == "kernel":
             assert np.abs(at(after, path) - value).max() > least
