@@ -60,6 +60,9 @@ SCHEDULES: dict[str, Callable[[float, int], optax.ScalarOrSchedule]] = {
 }
 
 
+_OF_ADAM = {"b1", "b2", "eps"}
+
+
 def optimizer(
     name: str, *, learning_rate: float, schedule: str, num_steps: int, **constants: float
 ) -> optax.GradientTransformation:
@@ -70,11 +73,11 @@ def optimizer(
       learning_rate: at the start.
       schedule: a key of `SCHEDULES`.
       num_steps: optimizer steps until a falling schedule ends.
-      **constants: `b1`, `b2`, `eps`; those that the optimizer does not have are left out,
-        so that a config can change `name` alone.
+      **constants: of the optimizer. `b1`, `b2` and `eps` are left out where it has none, so
+        that a config can change `name` alone.
 
     Raises:
-      UserError: no optimizer or schedule of that name.
+      UserError: no optimizer or schedule of that name, or a constant it does not have.
     """
     if name not in OPTIMIZERS:
         raise UserError(f"No optimizer is called {name!r}; choose one of {', '.join(OPTIMIZERS)}.")
@@ -84,5 +87,7 @@ def optimizer(
         )
     make = OPTIMIZERS[name]
     known = inspect.signature(make).parameters
+    if unknown := set(constants) - set(known) - _OF_ADAM:
+        raise UserError(f"The optimizer {name!r} has no {', '.join(sorted(unknown))}.")
     constants = {key: value for key, value in constants.items() if key in known}
     return make(SCHEDULES[schedule](learning_rate, num_steps), **constants)

@@ -177,7 +177,7 @@ def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
     np.testing.assert_array_equal(draw(key), latent.normal_share(key, (BATCH, 5), None))
 
 
-@pytest.mark.parametrize("form", ["_loop", "_scan"])
+@pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])
 def test_both_forms_of_a_chunk_give_the_steps_one_by_one(form):
     # jit_chunk chooses by platform; here both run on the CPU.
     made = setting(*GAMES["dcgan_joint"])
@@ -185,7 +185,7 @@ def test_both_forms_of_a_chunk_give_the_steps_one_by_one(form):
     assert_same_training(state, metrics, *single(*GAMES["dcgan_joint"]))
 
 
-@pytest.mark.parametrize("form", ["_loop", "_scan"])
+@pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])
 def test_a_chunk_makes_each_batch_from_what_is_resident_and_its_row_of_the_feed(form):
     mesh = parallel.make_mesh(DEVICES)
     chunk = getattr(parallel, form)(
