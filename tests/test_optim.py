@@ -155,4 +155,4 @@ def test_an_unknown_name_is_the_users_error_and_lists_the_known(name, schedule, 
 
 def test_a_constant_that_the_optimizer_does_not_have_is_refused():
     with pytest.raises(UserError, match="'adam' has no beta1"):
-        optimizer("adam", learning_rate=1.0, schedule="constant", num_steps=1, beta1=0.5)
+        optim.optimizer("adam", learning_rate=1.0, schedule="constant", num_steps=1, beta1=0.5)
