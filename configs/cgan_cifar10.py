@@ -13,11 +13,15 @@ from configs import dcgan_cifar10
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    config = dcgan_cifar10.get_config(arg)
+    return dcgan_cifar10.in_form(base(), arg)
+
+
+def base() -> ConfigDict:
+    config = dcgan_cifar10.base()
     config.update_from_flattened_dict(
         {
             "data.labels": True,
-            "nets.discriminator.hidden_features": (512,) if arg != "test" else (16,),
+            "nets.discriminator.hidden_features": (512,),
             "train.sample_rows": 1,
         }
     )

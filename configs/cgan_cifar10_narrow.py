@@ -9,27 +9,22 @@ the label. Here it appends them to 128 features and takes one joint step.
 
 from ml_collections import ConfigDict
 
-from configs import cgan_cifar10
+from configs import cgan_cifar10, dcgan_cifar10
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    config = cgan_cifar10.get_config(arg)
+    config = cgan_cifar10.base()
     config.update_from_flattened_dict(
         {
             "game.name": "latent.joint",
+            "game.latent_dim": 64,
+            "nets.discriminator.features": (32, 64, 128, 32),
+            "nets.discriminator.strides": (2, 2, 2, 2),
+            "optim.generator.learning_rate": 1e-3,
+            "optim.discriminator.learning_rate": 5e-4,
             "loss.weights.real": 0.5,
             "loss.weights.fake": 0.5,
             "train.sample_rows": 4,
-            "nets.discriminator.strides": (2, 2, 2, 2),
         }
     )
-    if arg != "test":
-        config.update_from_flattened_dict(
-            {
-                "game.latent_dim": 64,
-                "nets.discriminator.features": (64, 128, 128, 32),
-                "optim.generator.learning_rate": 1e-3,
-                "optim.discriminator.learning_rate": 5e-4,
-            }
-        )
-    return config
+    return dcgan_cifar10.in_form(config, arg)

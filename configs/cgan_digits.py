@@ -8,15 +8,12 @@ beside them: with the 2,048 of a wider one, the generator learned digits but not
 
 from ml_collections import ConfigDict
 
-from configs import cgan_cifar10, dcgan_digits
+from configs import cgan_cifar10, dcgan_cifar10, dcgan_digits
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    config = cgan_cifar10.get_config(arg)
+    config = cgan_cifar10.base()
     config.update_from_flattened_dict(
-        dcgan_digits.DIGITS | {"nets.discriminator.hidden_features": (256,)}
-        if arg != "test"
-        else {"data.channels": 1}
+        dcgan_digits.DIGITS | {"nets.discriminator.hidden_features": (256,), "train.sample_rows": 4}
     )
-    config.train.sample_rows = 4
-    return config
+    return dcgan_cifar10.in_form(config, arg)

@@ -15,6 +15,11 @@ from ml_collections import ConfigDict
 
 
 def get_config(arg: str = "") -> ConfigDict:
+    return in_form(base(), arg)
+
+
+def base() -> ConfigDict:
+    """The experiment, still to be varied."""
     config = ConfigDict()
     config.seed = 0
 
@@ -81,6 +86,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.checkpoint = ConfigDict({"every_steps": 1875, "keep": 3})
     config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
 
+    return config
+
+
+def in_form(config: ConfigDict, arg: str) -> ConfigDict:
+    """Locks a config, made small first if `arg` is "test".
+
+    Raises:
+      ValueError: there is no form of that name.
+    """
     if arg == "test":
         config.update_from_flattened_dict(TEST)
     elif arg:

@@ -1,6 +1,6 @@
 """DCGAN on scikit-learn's handwritten digits, 32x32 grey: no network needed.
 
-python -m experiments.train --config=configs/dcgan_digits.py --workdir=runs/digits
+python -m experiments.train --config=configs/dcgan_digits.py --workdir=runs/dcgan_digits
 """
 
 from ml_collections import ConfigDict
@@ -9,9 +9,9 @@ from configs import dcgan_cifar10
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    config = dcgan_cifar10.get_config(arg)
-    config.update_from_flattened_dict(DIGITS if arg != "test" else {"data.channels": 1})
-    return config
+    config = dcgan_cifar10.base()
+    config.update_from_flattened_dict(DIGITS)
+    return dcgan_cifar10.in_form(config, arg)
 
 
 DIGITS = {

@@ -32,10 +32,11 @@ def run(main: Callable[[], None]) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     """Sets the flags. ml_collections and absl raise all sorts of things on a wrong one."""
-    for argument in argv[1:]:
-        name, _, value = argument.lstrip("-").partition("=")
-        if name == "config" and not Path(value.rpartition(":")[0] or value).is_file():
-            _fail(f"There is no config file {value}; look for one in configs/.")
+    for argument, following in zip(argv[1:], [*argv[2:], ""], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        path = value if equals else following
+        if name == "config" and not Path(path.rpartition(":")[0] or path).is_file():
+            _fail(f"There is no config file {path}; look for one in configs/.")
     try:
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:

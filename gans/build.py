@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import optim
+from gans import optim, runs
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
@@ -68,15 +68,19 @@ _LEAST = {
     "checkpoint.every_steps": 0,
     "checkpoint.keep": 1,
     "mesh.data": 0,
+    "seed": 0,
 }
 
 
-def check_counts(config: ConfigDict) -> None:
-    """Raises UserError for a count that is too small to make sense."""
+def check_numbers(config: ConfigDict) -> None:
+    """Raises UserError for a number that is out of range."""
+    flat = runs.flatten(config.to_dict())
     for path, least in _LEAST.items():
-        section, field = path.split(".")
-        if (value := config[section][field]) < least:
-            raise UserError(f"{path} is {value}; it must be at least {least}.")
+        if flat.get(path, least) < least:
+            raise UserError(f"{path} is {flat[path]}; it must be at least {least}.")
+    for name, spec in config.optim.items():
+        if not 0.0 <= spec.ema_decay < 1.0:
+            raise UserError(f"optim.{name}.ema_decay is {spec.ema_decay}; it must be in [0, 1).")
 
 
 def data_source(data: ConfigDict) -> Source:
@@ -86,13 +90,7 @@ def data_source(data: ConfigDict) -> Source:
     """
     load = find("data", f"{data.name}.load")
     wanted = inspect.signature(load).parameters
-    source = load(**{name: value for name, value in data.items() if name in wanted})
-    if data.labels and source.labels is None:
-        raise UserError(
-            f"data.labels asks for labels, but the data set {data.name} has none here; "
-            "sort the images into one sub-folder for each class, or set data.labels to False."
-        )
-    return source
+    return load(**{name: value for name, value in data.items() if name in wanted})
 
 
 def game(config: ConfigDict) -> Game:
@@ -128,7 +126,10 @@ def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array
     optimizers = {}
     for name, spec in config.optim.items():
         constants = {key: value for key, value in spec.items() if key != "ema_decay"}
-        optimizers[name] = optim.optimizer(**constants, num_steps=config.train.num_steps)
+        # A schedule counts the network's own moves, of which an iteration may have two.
+        moves = sum(name in player.nets for player in game.players)
+        num_steps = config.train.num_steps * moves
+        optimizers[name] = optim.optimizer(**constants, num_steps=num_steps)
     batch = {"image": jnp.zeros((1, *info.image_shape))}
     if info.classes:
         batch["label"] = jnp.zeros((1, len(info.classes)))

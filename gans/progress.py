@@ -22,8 +22,8 @@ class Progress:
 
     def __init__(self, name: str, start: int, total: int, batch_size: int, data_size: int):
         self._total, self._batch_size, self._data_size = total, batch_size, data_size
-        self._step, self._then = start, time.perf_counter()
-        self._speed = 0.0
+        # The clock starts at the first boundary, so that compiling does not count.
+        self._step, self._then = start, None
         self._plain = not sys.stderr.isatty()
         self._bar = tqdm(
             desc=name,
@@ -45,26 +45,26 @@ class Progress:
     def advance(self, step: int) -> None:
         """Moves the bar to `step`."""
         self._bar.update(step - self._bar.n)
+        if self._then is None:
+            self._step, self._then = step, time.perf_counter()
 
-    def report(self, step: int, summary: Mapping[str, float]) -> float:
-        """Shows the numbers of the steps since the last report; returns their images/s."""
-        now = time.perf_counter()
-        steps_per_second = (step - self._step) / max(now - self._then, 1e-9)
+    def report(self, step: int, summary: Mapping[str, float]) -> float | None:
+        """Shows the summary, and the images/s since the last report, which it returns if known."""
+        now, done = time.perf_counter(), step - self._step
+        seconds_per_step = (now - self._then) / done if done else None
         self._step, self._then = step, now
-        speed = steps_per_second * self._batch_size
-        parts = [f"epoch {step * self._batch_size / self._data_size:.1f}", f"{speed:.0f} img/s"]
+        parts = [f"epoch {step * self._batch_size / self._data_size:.1f}"]
+        speed = self._batch_size / seconds_per_step if seconds_per_step else None
+        if speed:
+            parts.append(f"{speed:.0f} img/s")
         for name, value in summary.items():
             shown = f"{value:.0%}" if name.startswith("accuracy") else f"{value:.3f}"
             parts.append(f"{name} {shown}")
         if self._plain:
-            left = (self._total - step) / steps_per_second
-            eta = time.strftime("%H:%M:%S", time.gmtime(left))
-            line = f"step {step}/{self._total} | " + " | ".join(parts) + f" | ETA {eta}"
-            print(line, file=sys.stderr, flush=True)
+            if seconds_per_step:
+                left = tqdm.format_interval((self._total - step) * seconds_per_step)
+                parts.append(f"ETA {left}")
+            print(" | ".join([f"step {step}/{self._total}", *parts]), file=sys.stderr, flush=True)
         else:
             self._bar.set_postfix_str(" ".join(parts), refresh=True)
         return speed
-
-    def say(self, sentence: str) -> None:
-        """Prints a line without tearing the bar."""
-        tqdm.write(sentence, file=sys.stderr)

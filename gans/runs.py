@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +16,33 @@ from gans.errors import UserError
 from gans.writers import read_json, write_json
 
 # What may change between two starts of a run without making it another run.
-_FREE = ("train.num_steps", "train.log_every", "train.sample_every", "checkpoint.", "data.data_dir")
+_FREE = (
+    "train.num_steps",
+    "train.log_every",
+    "train.sample_every",
+    "checkpoint.",
+    "data.data_dir",
+    "data.resident_mib",
+    "mesh.",
+)
+_OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif")
 
 
 def check(workdir: Path, config: ConfigDict) -> None:
     """Raises UserError if the folder holds a run with another config, or no run but something else.
 
-    The message lists the fields that differ.
+    The message lists the fields that differ. A field that a run from before it existed does
+    not have is no difference.
     """
     path = workdir / "config.json"
     if path.exists():
         _check_same(workdir, flatten(read_json(path)), flatten(to_plain(config)))
-    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    elif workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir} is a file; choose another --workdir.")
+    elif found := [name for name in _OURS if (workdir / name).exists()]:
         raise UserError(
-            f"{workdir} is not empty and holds no run of this project; choose another --workdir."
+            f"{workdir} has {', '.join(found)} but no config.json, so it is not known what run "
+            "they are of; choose another --workdir."
         )
 
 
@@ -36,6 +52,7 @@ def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
     Raises:
       UserError: the data has changed since the run began.
     """
+    write_json(workdir / "config.json", to_plain(config))
     path = workdir / "data.json"
     if path.exists() and (old := read_info(workdir)) != info:
         raise UserError(
@@ -43,15 +60,33 @@ def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
             "restore it to resume, or use another --workdir to start anew."
         )
     write_json(path, dataclasses.asdict(info))
-    write_json(workdir / "config.json", to_plain(config))
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keeps other processes from training in the folder; a process that dies lets go of it.
+
+    Raises:
+      UserError: another process is training in it, or it cannot be made.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"Cannot write to {workdir}: {error.strerror or error}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another process is training in {workdir}; let it end.") from None
+        yield
 
 
 def _check_same(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    nothing = object()
     changed = [
-        f"  {name}: {old.get(name, '(absent)')!r} there, {new.get(name, '(absent)')!r} now"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name, nothing) != new.get(name, nothing) and not _may_change(name, new)
+        f"  {name}: {value!r} there, {new.get(name)!r} now"
+        for name, value in sorted(old.items())
+        if (name not in new or value != new[name]) and not _may_change(name, new)
     ]
     if changed:
         raise UserError(

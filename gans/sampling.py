@@ -143,6 +143,8 @@ class Sampler:
                 raise UserError("This generator was trained without labels, so it has no classes.")
             return None
         chosen = range(len(self.classes)) if classes is None else classes
+        if len(chosen) == 0:
+            raise UserError("The list of classes to sample is empty.")
         return np.asarray([self._class_number(name) for name in chosen], np.int32)
 
     def _class_number(self, name: int | str) -> int:

@@ -21,11 +21,14 @@ class NetState(train_state.TrainState):
     Attributes:
       model_state: the variable collections besides `params` (`batch_stats`).
       ema_params: exponential moving average of the parameters, or None.
-      ema_decay: decay of that average for each step, in [0, 1).
+      ema_model_state: the same average of `model_state`: the running statistics of the
+        raw parameters would not suit the averaged ones.
+      ema_decay: decay of the averages for each move, in [0, 1).
     """
 
     model_state: Mapping[str, Any]
     ema_params: Any = None
+    ema_model_state: Any = None
     ema_decay: float = struct.field(pytree_node=False, default=0.0)
 
     def __call__(
@@ -48,16 +51,21 @@ class NetState(train_state.TrainState):
         return output, self.replace(model_state=model_state) if train else self
 
     def descend(self, grads: Any) -> NetState:
-        """One optimizer step, and the average after it: `ema + (1 - decay) (params - ema)`."""
+        """One optimizer step, and the averages after it: `ema + (1 - decay) (new - ema)`."""
         state = self.apply_gradients(grads=grads)
         if self.ema_params is None:
             return state
-        ema = optax.incremental_update(state.params, self.ema_params, 1.0 - self.ema_decay)
-        return state.replace(ema_params=ema)
+        rate = 1.0 - self.ema_decay
+        return state.replace(
+            ema_params=optax.incremental_update(state.params, self.ema_params, rate),
+            ema_model_state=optax.incremental_update(state.model_state, self.ema_model_state, rate),
+        )
 
     def averaged(self) -> NetState:
-        """The network with its averaged parameters, where it keeps an average."""
-        return self if self.ema_params is None else self.replace(params=self.ema_params)
+        """The network with its averaged parameters and statistics, where it keeps them."""
+        if self.ema_params is None:
+            return self
+        return self.replace(params=self.ema_params, model_state=self.ema_model_state)
 
 
 class GanState(struct.PyTreeNode):
@@ -87,14 +95,15 @@ def create_net(
     """Initialises one network; `ema_decay` 0 keeps no average."""
     variables = module.init(key, *inputs, train=False)
     params = variables.pop("params")
-    # A copy, because an average that shares the parameters' buffers cannot be donated with them.
-    ema_params = jax.tree.map(jnp.copy, params) if ema_decay else None
+    # Copies, because an average that shares the parameters' buffers cannot be donated with them.
+    ema_params, ema_model_state = jax.tree.map(jnp.copy, (params, variables))
     return NetState.create(
         apply_fn=module.apply,
         params=params,
         tx=tx,
         model_state=variables,
-        ema_params=ema_params,
+        ema_params=ema_params if ema_decay else None,
+        ema_model_state=ema_model_state if ema_decay else None,
         ema_decay=ema_decay,
     )
 

@@ -1,31 +1,32 @@
-"""The training loop: chunks of steps on the device, and what is made of them on the host.
+"""The training loop.
 
-The host stays one chunk behind. While the device runs a chunk, the host writes what came
-out of the one before: metrics, sample grids, checkpoints. So the device never waits for a
-disk or a picture.
+The host stays one chunk of steps behind the device: while a chunk runs, the `Recorder` makes
+metrics, pictures and checkpoints of the one before. So the device never waits for a disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import os
 import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from gans import build, parallel, runs
 from gans.checkpoints import Checkpoints
-from gans.data.pipeline import Pipeline, make_pipeline
+from gans.data.pipeline import Feed, Pipeline, make_pipeline
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.progress import Progress
+from gans.recorder import Boundary, Recorder, is_due, snapshot
 from gans.sampling import Preview
 from gans.state import GanState
 from gans.types import Metrics
@@ -39,23 +40,6 @@ class Interrupted(Exception):
     def __init__(self, message: str, number: int):
         super().__init__(message)
         self.number = number
-
-
-class Boundary(NamedTuple):
-    """What the device leaves at the end of a chunk; the arrays may still be on their way.
-
-    Attributes:
-      step: iterations done.
-      metrics: those of each of the chunk's steps, stacked.
-      images: samples, where some are due.
-      snapshot: a copy of the state and which of its networks are finite, where a
-        checkpoint is due.
-    """
-
-    step: int
-    metrics: Metrics
-    images: jax.Array | None
-    snapshot: tuple[GanState, Mapping[str, jax.Array]] | None
 
 
 def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None) -> GanState:
@@ -76,20 +60,19 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
     workdir = Path(workdir)
     # Cheap checks first: data may take minutes to load.
     runs.check(workdir, config)
-    build.check_counts(config)
+    build.check_numbers(config)
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
     game = build.game(config)
     build.nets(config)
 
-    source = source or build.data_source(config.data)
+    source = build.data_source(config.data) if source is None else source
     info = source.info(config.data.labels)
     start = build.start(config, game, info)
     preview = Preview(
         config.game.latent_dim, info, config.train.sample_rows, config.train.sample_columns
     )
     _check_fit(start, preview, info)
-    runs.note(workdir, config, info)
     pipeline = make_pipeline(
         source,
         batch_size=config.data.batch_size,
@@ -97,32 +80,51 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
         labels=config.data.labels,
         resident_mib=config.data.resident_mib,
     )
-    step = functools.partial(update, game=game)
-    chunk = parallel.jit_chunk(step, pipeline.batch, mesh)
-    resident = parallel.put(pipeline.resident, parallel.replicated(mesh))
+    chunk = parallel.jit_chunk(functools.partial(update, game=game), pipeline.batch, mesh)
+    everywhere = parallel.replicated(mesh)
+    resident = parallel.put(pipeline.resident, everywhere)
 
-    with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
-        state, first = _start_or_resume(start, config.seed, parallel.replicated(mesh), checkpoints)
-        progress = Progress(
-            workdir.name, first, config.train.num_steps, config.data.batch_size, info.size
+    def advance(state: GanState, feed: Feed) -> tuple[GanState, Metrics]:
+        return chunk(state, resident, feed)
+
+    with runs.locked(workdir):
+        runs.note(workdir, config, info)
+        with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
+            state, position = _start_or_resume(start, config, everywhere, checkpoints)
+            first = position["iteration"]
+            with (
+                RunWriter(workdir, first) as writer,
+                Progress(
+                    workdir.name, first, config.train.num_steps, config.data.batch_size, info.size
+                ) as progress,
+                _signals() as interrupt,
+            ):
+                recorder = Recorder(
+                    config, info, game.summary, preview, checkpoints, writer, progress
+                )
+                recorder.resume(position)
+                loop = Loop(config, advance, pipeline, preview, interrupt, state, first)
+                try:
+                    for boundary in one_behind(loop.boundaries()):
+                        recorder.record(boundary)
+                    checkpoints.wait()
+                finally:
+                    writer.animation()
+    if loop.step < config.train.num_steps:
+        raise Interrupted(
+            f"Stopped by {signal.Signals(interrupt[0]).name} at step {loop.step} of "
+            f"{config.train.num_steps}, which is saved; the same command goes on from there.",
+            interrupt[0],
         )
-        with RunWriter(workdir, first) as writer, progress, _signals() as interrupt:
-            recorder = Recorder(config, info, game.summary, preview, checkpoints, writer, progress)
-
-            def advance(state, feed):
-                return chunk(state, resident, feed)
-
-            state = _loop(config, state, first, advance, pipeline, preview, recorder, interrupt)
-            writer.animation()
-    return state
+    return loop.state
 
 
 def _check_fit(start: Callable, preview: Preview, info: DataInfo) -> None:
     """Raises UserError if the networks cannot be built for these images."""
     try:
         made = jax.eval_shape(lambda key: preview(start(key).nets["generator"]), jax.random.key(0))
-    except ValueError as error:
-        raise UserError(f"The networks do not fit the data: {error}.") from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(f"The networks do not fit: {error}.") from error
     if made.shape[1:] != info.image_shape:
         raise UserError(
             f"The generator makes images of shape {made.shape[1:]}, but the data has "
@@ -131,64 +133,83 @@ def _check_fit(start: Callable, preview: Preview, info: DataInfo) -> None:
 
 
 def _start_or_resume(
-    start: Callable, seed: int, sharding: jax.sharding.Sharding, checkpoints: Checkpoints
-) -> tuple[GanState, int]:
-    """The newest checkpoint's state, or a new one, and the iteration the data goes on from."""
-    key = jax.random.key(seed)
+    start: Callable, config: ConfigDict, sharding: jax.sharding.Sharding, checkpoints: Checkpoints
+) -> tuple[GanState, dict]:
+    """The newest checkpoint's state and position, or those of a new run.
+
+    Raises:
+      UserError: the run is already beyond `train.num_steps`.
+    """
+    key = jax.random.key(config.seed)
     shapes = jax.eval_shape(start, key)
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
     )
     restored = checkpoints.restore(target)
     if restored is None:
-        return jax.jit(start, out_shardings=sharding)(key), 0
-    return restored.state, restored.position["iteration"]
+        return jax.jit(start, out_shardings=sharding)(key), {"iteration": 0}
+    if restored.step > config.train.num_steps:
+        raise UserError(
+            f"The run is at step {restored.step} already, beyond train.num_steps "
+            f"{config.train.num_steps}; raise it to train on."
+        )
+    return restored.state, restored.position
 
 
-def _loop(
-    config: ConfigDict,
-    state: GanState,
-    first: int,
-    advance: Callable,
-    pipeline: Pipeline,
-    preview: Preview,
-    recorder: Recorder,
-    interrupt: list[int],
-) -> GanState:
-    """Runs chunk after chunk, handing each boundary to the recorder while the next one runs."""
-    total, size = config.train.num_steps, config.train.steps_per_call
-    stops = chunk_ends(first, total, size)
-    lengths = np.diff([first, *stops]).tolist()
-    before, waiting = first, None
-    for step, feed in zip(stops, pipeline.feeds(first, lengths), strict=True):
-        state, metrics = advance(state, feed)
-        last = step == total or bool(interrupt)
-        boundary = Boundary(
-            step,
-            metrics,
-            preview(state.nets["generator"])
-            if last or is_due(before, step, config.train.sample_every)
-            else None,
-            snapshot(state)
-            if last or is_due(before, step, config.checkpoint.every_steps)
-            else None,
-        )
-        before = step
-        if waiting is not None:
-            recorder.record(waiting)
-        waiting = boundary
-        if last:
-            break
-    if waiting is not None:
-        recorder.record(waiting)
-        recorder.finish()
-    if before < total:
-        raise Interrupted(
-            f"Stopped by {signal.Signals(interrupt[0]).name} at step {before} of {total}, which is "
-            "saved; the same command goes on from there.",
-            interrupt[0],
-        )
-    return state
+@dataclasses.dataclass
+class Loop:
+    """The device's side of training.
+
+    Attributes:
+      config: as in `configs/`.
+      advance: `(state, feed) -> (state, metrics)`, a chunk of steps that donates the state.
+      pipeline: the stream of feeds.
+      preview: makes the samples.
+      interrupt: the run stops after the chunk in which something was added to it.
+      state: of the run, at the end of the last chunk that was started.
+      step: iterations done by then.
+    """
+
+    config: ConfigDict
+    advance: Callable[[GanState, Feed], tuple[GanState, Metrics]]
+    pipeline: Pipeline
+    preview: Preview
+    interrupt: list[int]
+    state: GanState
+    step: int
+
+    def boundaries(self) -> Iterator[Boundary]:
+        """Starts chunk after chunk, and yields what each will leave without waiting for it."""
+        train, every = self.config.train, self.config.checkpoint.every_steps
+        stops = chunk_ends(self.step, train.num_steps, train.steps_per_call)
+        feeds = self.pipeline.feeds(self.step, np.diff([self.step, *stops]).tolist())
+        for step, feed in zip(stops, feeds, strict=True):
+            before, self.step = self.step, step
+            self.state, metrics = self.advance(self.state, feed)
+            last = step == train.num_steps or bool(self.interrupt)
+            sample = last or is_due(before, step, train.sample_every)
+            save = last or is_due(before, step, every)
+            yield Boundary(
+                step,
+                metrics,
+                self.preview(self.state.nets["generator"]) if sample else None,
+                snapshot(self.state) if save else None,
+            )
+            if last:
+                return
+
+
+def one_behind(boundaries: Iterator[Boundary]) -> Iterator[Boundary]:
+    """Yields each boundary when the next chunk is on its way, and the last also if that fails."""
+    waiting = next(boundaries, None)
+    while waiting is not None:
+        try:
+            following = next(boundaries, None)
+        except Exception:
+            yield waiting
+            raise
+        yield waiting
+        waiting = following
 
 
 def chunk_ends(first: int, total: int, size: int) -> list[int]:
@@ -201,21 +222,6 @@ def chunk_ends(first: int, total: int, size: int) -> list[int]:
     return [*ends, total] if first < total else []
 
 
-def is_due(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in `(before, after]`; never, if `every` is 0."""
-    return every > 0 and before // every < after // every
-
-
-@jax.jit
-def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
-    """A copy that survives the donation of the state, and whether each network is finite."""
-    finite = {
-        name: jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(net.params)]))
-        for name, net in state.nets.items()
-    }
-    return jax.tree.map(jnp.copy, state), finite
-
-
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
     """A list to which the first SIGTERM or Ctrl-C is added; a second one acts as it always does."""
@@ -225,99 +231,19 @@ def _signals() -> Iterator[list[int]]:
     def receive(number: int, frame: Any) -> None:
         del frame
         received.append(number)
-        print("Stopping: the steps under way are finished and saved.", file=sys.stderr)
+        restore()
+        # Not print, which must not be entered twice, and may be at work just now.
+        os.write(2, b"\nStopping: the steps under way are finished and saved.\n")
+
+    def restore() -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous[number] = signal.signal(number, receive)
+    # Python gives signals to the main thread alone; a run in another one is not interrupted.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous[number] = signal.signal(number, receive)
     try:
         yield received
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class Recorder:
-    """The host's side of a boundary: checks, logs, pictures, checkpoints."""
-
-    def __init__(
-        self,
-        config: ConfigDict,
-        info: DataInfo,
-        summary: Callable[[Metrics], Metrics],
-        preview: Preview,
-        checkpoints: Checkpoints,
-        writer: RunWriter,
-        progress: Progress,
-    ):
-        self._every, self._batch_size = config.train.log_every, config.data.batch_size
-        self._info, self._summary, self._preview = info, summary, preview
-        self._checkpoints, self._writer, self._progress = checkpoints, writer, progress
-        self._window: list[dict[str, np.ndarray]] = []
-        self._logged = 0
-
-    def record(self, boundary: Boundary) -> None:
-        """Handles one boundary, in order; blocks until the device has come to it.
-
-        Raises:
-          UserError: a loss or a network is not finite. Nothing of it was saved.
-        """
-        step, metrics = boundary.step, jax.device_get(boundary.metrics)
-        count = len(next(iter(metrics.values())))
-        self._check_losses(step - count, metrics)
-        self._progress.advance(step)
-        self._window.append(metrics)
-        epoch = step * self._batch_size / self._info.size
-        if is_due(step - count, step, self._every):
-            self._log(step, epoch)
-        if boundary.images is not None:
-            title = f"step {step:,}, epoch {epoch:.1f}"
-            picture = self._preview.picture(np.asarray(boundary.images), title)
-            self._writer.samples(step, epoch, picture)
-        if boundary.snapshot is not None:
-            self._save(step, *boundary.snapshot)
-
-    def finish(self) -> None:
-        """Waits until the last checkpoint is on disk."""
-        self._checkpoints.wait()
-
-    def _log(self, step: int, epoch: float) -> None:
-        means = {
-            name: float(np.mean(np.concatenate([metrics[name] for metrics in self._window])))
-            for name in self._window[0]
-        }
-        self._window.clear()
-        summary = self._summary(means)
-        speed = self._progress.report(step, summary)
-        extra = {"epoch": epoch, "images_per_second": speed}
-        self._writer.metrics(step, extra | summary | means)
-
-    def _save(self, step: int, state: GanState, finite: Mapping[str, jax.Array]) -> None:
-        for name, is_finite in finite.items():
-            if not is_finite:
-                raise UserError(self._diverged(f"a parameter of the {name}", step))
-        self._checkpoints.save(step, state, {"iteration": step})
-
-    def _check_losses(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
-        wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}
-        first = min((where[0] for where in wrong.values() if len(where)), default=None)
-        if first is None:
-            return
-        names = [name for name, where in wrong.items() if len(where) and where[0] == first]
-        # A term is a better clue than the weighted sum it spoiled.
-        terms = [name for name in names if not name.endswith(("/loss", "_weighted"))]
-        raise UserError(self._diverged(" and ".join(terms or names), before + int(first) + 1))
-
-    def _diverged(self, what: str, step: int) -> str:
-        self._checkpoints.wait()
-        kept = self._checkpoints.latest_step()
-        saved = (
-            "there is no checkpoint yet"
-            if kept is None
-            else f"the checkpoint of step {kept} is good"
-        )
-        return (
-            f"Training diverged: {what} became NaN or infinite at step {step}; {saved}. "
-            "Start a new run with a lower learning rate or another loss.adversarial."
-        )
+        restore()

@@ -5,6 +5,7 @@
     events.out.tfevents.*     the same for TensorBoard, and the sample grids
     samples/*.png             the grids, named by epoch and step
     samples.gif               all of them, one after another
+    superseded/               what stood here when the run had to begin anew
     checkpoints/              see `gans.checkpoints`
 
 Whole files appear at once or not at all: they are written under another name and renamed.
@@ -27,7 +28,6 @@ from PIL import Image
 
 from gans.errors import UserError
 
-_FRAMES = 60  # at most, in an animation
 _FRAME_MS = 150
 _LAST_FRAME_MS = 2000
 
@@ -84,27 +84,29 @@ def save_picture(path: Path, picture: Image.Image) -> None:
 
 
 def save_animation(path: Path, pictures: list[Path]) -> None:
-    """Writes a GIF of some pictures in order, evenly thinned out to `_FRAMES`; none, no GIF."""
+    """Writes a GIF with a frame for each picture, in order; without pictures, nothing."""
     if not pictures:
         return
-    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), _FRAMES)).round().astype(int)
-    frames = []
-    for i in chosen:
-        with Image.open(pictures[i]) as picture:
-            frames.append(picture.convert("RGB"))
-    # A wider picture than the first, because its caption is longer, would be cut.
-    size = tuple(max(frame.size[axis] for frame in frames) for axis in (0, 1))
-    frames = [_on_canvas(frame, size) for frame in frames]
-    durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
+    # A picture wider than the first, because its caption is longer, would be cut.
+    sizes = [_size(path) for path in pictures]
+    size = (max(width for width, _ in sizes), max(height for _, height in sizes))
+    frames = (_frame(path, size) for path in pictures)  # one in memory at a time
+    durations = [_FRAME_MS] * (len(pictures) - 1) + [_LAST_FRAME_MS]
     with atomic(path) as file:
-        frames[0].save(
-            file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+        next(frames).save(
+            file, "GIF", save_all=True, append_images=frames, duration=durations, loop=0
         )
 
 
-def _on_canvas(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
     canvas = Image.new("RGB", size, "white")
-    canvas.paste(frame)
+    with Image.open(path) as picture:
+        canvas.paste(picture)
     return canvas.quantize(256)
 
 
@@ -136,7 +138,8 @@ class RunWriter:
     Args:
       workdir: the run folder.
       step: where the run starts from. What an earlier start wrote beyond it is dropped,
-        because it is about to be written again.
+        because it is about to be written again; all of it, for want of a checkpoint, is
+        moved to `superseded/`.
     """
 
     def __init__(self, workdir: Path, step: int):
@@ -147,12 +150,14 @@ class RunWriter:
         logging.getLogger("tensorboardX").setLevel(logging.WARNING)
         self._samples = workdir / "samples"
         self._animation = workdir / "samples.gif"
+        if step == 0:
+            _supersede(workdir)
         _drop_lines_after(workdir / "metrics.jsonl", step)
         for path, at in self._grids():
             if at > step:
                 path.unlink()
         self._metrics = (workdir / "metrics.jsonl").open("a", buffering=1)
-        self._events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+        self._events = SummaryWriter(str(workdir), purge_step=step + 1)
 
     def __enter__(self) -> RunWriter:
         return self
@@ -165,9 +170,14 @@ class RunWriter:
         """Appends one line to metrics.jsonl, and scalars to TensorBoard."""
         line = {"step": step, "time": round(time.time(), 3)}
         line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
-        self._metrics.write(json.dumps(line) + "\n")
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+        try:
+            self._metrics.write(json.dumps(line) + "\n")
+            for name, value in metrics.items():
+                self._events.add_scalar(name, value, step)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {self._metrics.name}: {error.strerror or error}."
+            ) from error
 
     def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
         """Saves a sample grid as a PNG and for TensorBoard."""
@@ -182,6 +192,17 @@ class RunWriter:
         """Every sample grid with its step, in order."""
         paths = self._samples.glob("epoch_*_step_*.png")
         return sorted(((path, int(path.stem.split("_")[-1])) for path in paths), key=lambda x: x[1])
+
+
+def _supersede(workdir: Path) -> None:
+    """Moves the record of a run that is to begin anew out of the way."""
+    old = [workdir / name for name in ("metrics.jsonl", "samples", "samples.gif")]
+    old = [path for path in [*old, *workdir.glob("events.out.tfevents.*")] if path.exists()]
+    if old:
+        aside = workdir / "superseded" / time.strftime("%Y%m%d-%H%M%S")
+        aside.mkdir(parents=True, exist_ok=True)
+        for path in old:
+            path.replace(aside / path.name)
 
 
 def _drop_lines_after(path: Path, step: int) -> None:

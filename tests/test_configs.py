@@ -105,6 +105,11 @@ def test_image_size_and_channels_reach_the_networks_from_one_field():
         ("mesh.data", 1000, "1000 devices"),
         ("data.batch_size", 0, "data.batch_size"),
         ("train.steps_per_call", 0, "train.steps_per_call"),
+        ("seed", -1, "seed is -1"),
+        ("optim.generator.ema_decay", 1.0, "ema_decay is 1.0"),
+        ("nets.generator.dtype", "bf16", "networks do not fit.*bf16"),
+        ("nets.discriminator.strides", (2, 2), "networks do not fit.*strides"),
+        ("nets.discriminator.features", (4, 8, 0, 8), "networks do not fit"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_sentence_before_a_run_folder_is_made(
@@ -137,4 +142,4 @@ def test_labels_are_refused_where_the_data_has_none(config, tmp_path):
     config.update_from_flattened_dict({"data.name": "folder", "data.data_dir": str(tmp_path)})
     config.data.split = "train"
     with pytest.raises(UserError, match="data.labels asks for labels"):
-        build.data_source(config.data)
+        build.data_source(config.data).info(config.data.labels)

@@ -20,6 +20,7 @@ RANKS = (
         "gans.parallel",
         "gans.pictures",
         "gans.progress",
+        "gans.recorder",
         "gans.runs",
         "gans.sampling",
         "gans.update",

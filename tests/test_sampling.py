@@ -122,6 +122,6 @@ def test_a_folder_without_a_run_or_checkpoint_is_said_to_be_so(workdir, tmp_path
 
 def test_averaged_parameters_are_used_where_they_are_kept(sampler):
     zeros = jax.tree.map(jnp.zeros_like, sampler.net.params)
-    averaged = sampler.net.replace(ema_params=zeros)
+    averaged = sampler.net.replace(ema_params=zeros, ema_model_state=sampler.net.model_state)
     images = sampling.render(averaged, jnp.ones((1, 100)), jnp.ones((1, 10)))
     np.testing.assert_array_equal(images, 128)  # tanh(0) = 0

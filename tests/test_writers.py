@@ -92,14 +92,26 @@ def test_tensorboard_events_hold_scalars_and_images(tmp_path):
     assert (image.width, image.height) == (3, 2)
 
 
-def test_a_long_animation_is_thinned_out_evenly_and_keeps_both_ends(tmp_path):
+def test_an_animation_has_every_picture_in_order_and_the_widest_fits(tmp_path):
     paths = []
-    for i in range(100):
+    for i in range(70):
         paths.append(tmp_path / f"{i}.png")
-        Image.new("RGB", (4, 4), (i, i, i)).save(paths[-1])
+        Image.new("RGB", (4 + i % 3, 4), (i, i, i)).save(paths[-1])
     writers.save_animation(tmp_path / "a.gif", paths)
     with Image.open(tmp_path / "a.gif") as animation:
-        assert animation.n_frames == 60
+        assert animation.n_frames == 70
+        assert animation.size == (6, 4)
         assert animation.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
-        animation.seek(59)
-        assert animation.convert("RGB").getpixel((0, 0)) == (99, 99, 99)
+        animation.seek(69)
+        assert animation.convert("RGB").getpixel((0, 0)) == (69, 69, 69)
+
+
+def test_a_run_that_begins_anew_moves_the_old_record_aside(tmp_path):
+    for value in (1.0, 2.0):
+        with writers.RunWriter(tmp_path, 0) as writer:
+            writer.metrics(10, {"d_loss": value})
+            writer.samples(10, 1.0, Image.new("RGB", (4, 4)))
+    (old,) = (tmp_path / "superseded").glob("*/metrics.jsonl")
+    assert json.loads(old.read_text())["d_loss"] == 1.0
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["d_loss"] == 2.0
+    assert len(list(old.parent.glob("samples/*.png"))) == 1

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gans.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -30,7 +32,16 @@ class Source:
         return len(self.images)
 
     def info(self, labels: bool) -> DataInfo:
-        """What outlives the images in the run folder; no classes unless `labels` are used."""
+        """What outlives the images in the run folder; no classes unless `labels` are used.
+
+        Raises:
+          UserError: there are no labels to use.
+        """
+        if labels and self.labels is None:
+            raise UserError(
+                "data.labels asks for labels, but the images have none: sort them into one "
+                "sub-folder a class, or set data.labels to False."
+            )
         return DataInfo(len(self), self.image_shape, self.classes if labels else ())
 
 

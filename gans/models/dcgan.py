@@ -89,7 +89,14 @@ class Discriminator(nn.Module):
           image: float `[B, H, W, C]` in [-1, 1].
           label: one-hot `[B, classes]`, or None for the unconditional network.
           train: normalise by the batch's statistics; by running ones otherwise.
+
+        Raises:
+          ValueError: `features` and `strides` differ in length.
         """
+        if len(self.features) != len(self.strides):
+            raise ValueError(
+                f"features {self.features} and strides {self.strides} differ in length"
+            )
         x = image
         for i, (features, stride) in enumerate(zip(self.features, self.strides, strict=True)):
             x = Conv(features, (3, 3), strides=(stride, stride), dtype=self.dtype)(x)

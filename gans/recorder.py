@@ -1,0 +1,146 @@
+"""What the host makes of training: metrics, pictures, checkpoints, and an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gans.checkpoints import Checkpoints
+from gans.data.source import DataInfo
+from gans.errors import UserError
+from gans.progress import Progress
+from gans.sampling import Preview
+from gans.state import GanState, NetState
+from gans.types import Metrics
+from gans.writers import RunWriter
+
+
+class Boundary(NamedTuple):
+    """What the device leaves at the end of a chunk; the arrays may still be on their way.
+
+    Attributes:
+      step: iterations done.
+      metrics: those of each of the chunk's steps, stacked.
+      images: samples, where some are due.
+      snapshot: a copy of the state and which of its networks are finite, where a
+        checkpoint is due.
+    """
+
+    step: int
+    metrics: Metrics
+    images: jax.Array | None
+    snapshot: tuple[GanState, Mapping[str, jax.Array]] | None
+
+
+def is_due(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in `(before, after]`; never, if `every` is 0."""
+    return every > 0 and before // every < after // every
+
+
+@jax.jit
+def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
+    """A copy that survives the donation of the state, and whether each network is finite."""
+
+    def is_finite(net: NetState) -> jax.Array:
+        numbers = [x for x in jax.tree.leaves(net) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
+
+    finite = {name: is_finite(net) for name, net in state.nets.items()}
+    return jax.tree.map(jnp.copy, state), finite
+
+
+class Recorder:
+    """The host's side of a boundary: checks, logs, pictures, checkpoints."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        info: DataInfo,
+        summary: Callable[[Metrics], Metrics],
+        preview: Preview,
+        checkpoints: Checkpoints,
+        writer: RunWriter,
+        progress: Progress,
+    ):
+        self._config, self._info = config, info
+        self._summary, self._preview = summary, preview
+        self._checkpoints, self._writer, self._progress = checkpoints, writer, progress
+        # Sums over the steps since the last line of metrics, and how many they are.
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def resume(self, position: dict) -> None:
+        """Takes up the sums that a checkpoint's position kept."""
+        self._sums, self._count = dict(position.get("sums", {})), position.get("count", 0)
+
+    def record(self, boundary: Boundary) -> None:
+        """Handles one boundary, in order; blocks until the device has come to it.
+
+        Raises:
+          UserError: a loss or a network is not finite. Nothing of it was saved.
+        """
+        step, metrics = boundary.step, jax.device_get(boundary.metrics)
+        count = len(next(iter(metrics.values())))
+        self._check_losses(step - count, metrics)
+        self._progress.advance(step)
+        self._count += count
+        for name, values in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(np.sum(values, dtype=np.float64))
+        if is_due(step - count, step, self._config.train.log_every):
+            self._log(step)
+        if boundary.images is not None:
+            picture = self._preview.picture(
+                np.asarray(boundary.images), f"step {step:,}, epoch {self._epoch(step):.1f}"
+            )
+            self._writer.samples(step, self._epoch(step), picture)
+        if boundary.snapshot is not None:
+            self._save(step, *boundary.snapshot)
+
+    def _epoch(self, step: int) -> float:
+        return step * self._config.data.batch_size / self._info.size
+
+    def _log(self, step: int) -> None:
+        """Writes the means of the steps since the last line."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        summary = self._summary(means)
+        speed = self._progress.report(step, summary)
+        extra = {"epoch": self._epoch(step)} | ({"images_per_second": speed} if speed else {})
+        self._writer.metrics(step, extra | summary | means)
+        self._sums, self._count = {}, 0
+
+    def _save(self, step: int, state: GanState, finite: Mapping[str, jax.Array]) -> None:
+        for name, is_finite in finite.items():
+            if not is_finite:
+                raise UserError(self._diverged(f"a number in the {name}", step))
+        position = {"iteration": step, "sums": self._sums, "count": self._count}
+        self._checkpoints.save(step, state, position)
+
+    def _check_losses(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
+        wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}
+        first = min((where[0] for where in wrong.values() if len(where)), default=None)
+        if first is None:
+            return
+        if self._count:
+            self._log(before)  # the last numbers before the end are the ones of interest
+        names = [name for name, where in wrong.items() if len(where) and where[0] == first]
+        # A term is a better clue than the weighted sum it spoiled.
+        terms = [name for name in names if not name.endswith(("/loss", "_weighted"))]
+        raise UserError(self._diverged(" and ".join(terms or names), before + int(first) + 1))
+
+    def _diverged(self, what: str, step: int) -> str:
+        self._checkpoints.wait()
+        kept = self._checkpoints.latest_step()
+        saved = (
+            "there is no checkpoint yet"
+            if kept is None
+            else f"the checkpoint of step {kept} is good"
+        )
+        return (
+            f"Training diverged: {what} became NaN or infinite at step {step}; {saved}. "
+            "Start a new run with a lower learning rate or another loss.adversarial."
+        )
