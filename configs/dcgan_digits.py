@@ -29,7 +29,7 @@ DIGITS = {
     "optim.discriminator.learning_rate": 5e-4,
     "loss.weights.real": 0.5,
     "loss.weights.fake": 0.5,
-    "train.num_steps": 2500,
+    "train.num_steps": 1500,
     "train.log_every": 50,
     "train.sample_every": 50,
     "checkpoint.every_steps": 500,

@@ -85,6 +85,21 @@ def test_the_tutorial_configs_hold_the_tutorials_constants(name):
     )
 
 
+def test_a_schedule_ends_with_the_run_for_a_network_that_moves_twice_an_iteration():
+    config = get("dcgan_cifar10", "test")
+    config.train.num_steps = 2
+    for optim in config.optim.values():
+        optim.update(name="sgd", learning_rate=1.0, schedule="linear")
+    start = build.start(config, build.game(config), DataInfo(64, (32, 32, 3), ()))
+    nets = jax.jit(start)(jax.random.key(0)).nets
+    for net, rates in {"generator": [1, 0.5, 0], "discriminator": [1, 0.75, 0.5, 0.25, 0]}.items():
+        params, tx = {"w": jax.numpy.ones(())}, nets[net].tx
+        opt_state = tx.init(params)
+        for rate in rates:
+            updates, opt_state = tx.update(params, opt_state)
+            assert float(updates["w"]) == pytest.approx(-rate)
+
+
 def test_image_size_and_channels_reach_the_networks_from_one_field():
     config = get("dcgan_cifar10")
     config.update_from_flattened_dict({"data.image_size": 64, "data.channels": 1})

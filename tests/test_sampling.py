@@ -102,7 +102,7 @@ def test_an_npz_holds_the_same_images_written_block_by_block(sampler, tmp_path, 
 
 def test_a_generator_without_classes_refuses_them(sampler):
     plain = sampling.Sampler(
-        sampler.net, latent_dim=100, classes=(), image_shape=(32, 32, 1), step=0
+        sampler.net, latent_dim=sampler.latent_dim, classes=(), image_shape=(32, 32, 1), step=0
     )
     with pytest.raises(UserError, match="without labels"):
         plain.sample(1, classes=[1])
@@ -123,5 +123,5 @@ def test_a_folder_without_a_run_or_checkpoint_is_said_to_be_so(workdir, tmp_path
 def test_averaged_parameters_are_used_where_they_are_kept(sampler):
     zeros = jax.tree.map(jnp.zeros_like, sampler.net.params)
     averaged = sampler.net.replace(ema_params=zeros, ema_model_state=sampler.net.model_state)
-    images = sampling.render(averaged, jnp.ones((1, 100)), jnp.ones((1, 10)))
+    images = sampling.render(averaged, jnp.ones((1, sampler.latent_dim)), jnp.ones((1, 10)))
     np.testing.assert_array_equal(images, 128)  # tanh(0) = 0
