@@ -4,7 +4,9 @@
 
 The tutorial's discriminator appends the ten numbers of the label to 4,096 features and takes
 two steps for one of the generator's: it tells real from generated images long before it looks at
-the label. Here it appends them to 128 features and takes one joint step.
+the label. Here it appends them to 128 features and takes one joint step; the latent vector is
+shorter beside the label too, and both networks learn faster. On two CPU cores 4,000 iterations
+take some 15 minutes, after which a sample's colours and layout tell its class.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """DCGAN on scikit-learn's handwritten digits, 32x32 grey: no network needed.
 
-python -m experiments.train --config=configs/dcgan_digits.py --workdir=runs/dcgan_digits
+    python -m experiments.train --config=configs/dcgan_digits.py --workdir=runs/dcgan_digits
+
+About two minutes on two CPU cores, to digits that can be read.
 """
 
 from ml_collections import ConfigDict

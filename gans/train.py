@@ -122,9 +122,12 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
 def _check_fit(start: Callable, preview: Preview, info: DataInfo) -> None:
     """Raises UserError if the networks cannot be built for these images."""
     try:
-        made = jax.eval_shape(lambda key: preview(start(key).nets["generator"]), jax.random.key(0))
+        state = jax.eval_shape(start, jax.random.key(0))
+        made = jax.eval_shape(preview, state.nets["generator"])
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"The networks do not fit: {error}.") from error
+    if any(0 in leaf.shape for leaf in jax.tree.leaves(state.nets)):
+        raise UserError("The networks do not fit: one of them has a layer without features.")
     if made.shape[1:] != info.image_shape:
         raise UserError(
             f"The generator makes images of shape {made.shape[1:]}, but the data has "
