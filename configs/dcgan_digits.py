@@ -12,7 +12,14 @@ from configs import dcgan_cifar10
 
 def get_config(arg: str = "") -> ConfigDict:
     config = dcgan_cifar10.base()
-    config.update_from_flattened_dict(DIGITS)
+    config.update_from_flattened_dict(
+        DIGITS
+        | {
+            "nets.discriminator.features": (16, 32, 64, 64),
+            "optim.generator.ema_decay": 0.99,
+            "train.sample_columns": 8,
+        }
+    )
     return dcgan_cifar10.in_form(config, arg)
 
 
