@@ -133,7 +133,7 @@ class Checkpoints:
             self._writer.reload()
             self._at = step
             self._saving = self._writer.save_checkpointables_async(
-                step, {_STATE: jax.tree.map(_as_array, state)}, force=True
+                step, {_STATE: _by_path(jax.tree.map(_as_array, state))}, force=True
             )
 
     def restore(self, target: Any, *, step: int | None = None) -> Restored | None:
@@ -318,7 +318,9 @@ def _on_first_process(action: Callable[[], int | None]) -> int | None:
 def _load(folder: Path, target: Any) -> tuple[Any, dict]:
     saved = _leaves(ocp.metadata(folder, _STATE).metadata)
     _require_same(folder, saved, _leaves(jax.tree.map(_as_stored, target)))
-    state = ocp.load(folder, target, checkpointable_name=_STATE)
+    wanted = _by_path(target)
+    loaded = ocp.load(folder, wanted, checkpointable_name=_STATE)
+    state = jax.tree.unflatten(jax.tree.structure(target), [loaded[path] for path in wanted])
     # A key is stored as plain integers, so a key in place of integers, or of another
     # implementation, shows only now.
     _require_same(folder, _leaves(state), _leaves(target))
@@ -328,14 +330,23 @@ def _load(folder: Path, target: Any) -> tuple[Any, dict]:
     return state, json.loads((folder / _POSITION).read_text())
 
 
+def _by_path(tree: Any) -> dict[str, Any]:
+    """Every leaf under its path, in the order of the tree.
+
+    The form on disk: orbax would write down each node too, the empty ones among them, and refuse
+    a state that has since been given a field which is None.
+    """
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
 def _leaves(tree: Any) -> dict[str, str]:
     """Every leaf's path with its dtype and shape as text, such as `float32[3,4]`."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): (
-            f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-        )
-        for path, leaf in leaves
+        path: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        for path, leaf in _by_path(tree).items()
     }
 
 

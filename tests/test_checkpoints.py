@@ -444,3 +444,11 @@ assert "tensorflow" not in sys.modules
     assert done.stdout == ""
     assert [line for line in done.stderr.splitlines() if "heard" not in line] == []
     assert "heard" in done.stderr
+
+
+def test_a_field_that_is_none_may_be_added_to_the_state_later(tmp_path):
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(1, {"net": {"w": jnp.arange(3.0)}}, {})
+        found = checkpoints.restore({"net": {"w": jnp.zeros(3), "average": None}})
+    np.testing.assert_array_equal(found.state["net"]["w"], np.arange(3.0))
+    assert found.state["net"]["average"] is None
