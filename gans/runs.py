@@ -52,13 +52,14 @@ def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
     Raises:
       UserError: the data has changed since the run began.
     """
-    write_json(workdir / "config.json", to_plain(config))
     path = workdir / "data.json"
     if path.exists() and (old := read_info(workdir)) != info:
         raise UserError(
             f"The data has changed since the run in {workdir} began: {old} then, {info} now; "
             "restore it to resume, or use another --workdir to start anew."
         )
+    # The config first: a folder with anything else and no config is refused.
+    write_json(workdir / "config.json", to_plain(config))
     write_json(path, dataclasses.asdict(info))
 
 
