@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -20,55 +21,170 @@ Conv = functools.partial(nn.Conv, padding="SAME", kernel_init=nn.initializers.gl
 Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 
 
+# CycleGAN's, of every kernel (arXiv:1703.10593, appendix 7.1).
+NORMAL = nn.initializers.normal(0.02)
+
+
+def reflect_pad(x: jax.Array, size: int) -> jax.Array:
+    """`[B, H, W, C]` with `size` more pixels on each side, mirrored at the outermost pixel."""
+    return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode="reflect")
+
+
+def check_multiple(image: jax.Array, multiple: int) -> None:
+    """Raises ValueError unless height and width of `[B, H, W, C]` are multiples of `multiple`."""
+    height, width = image.shape[1:3]
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"images of {height}x{width} pixels cannot be halved and doubled to the same size "
+            f"again, height and width must be multiples of {multiple}"
+        )
+
+
 class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3x3 convolution: `[B, H, W, C] -> [B, 2H, 2W, F]`.
 
-    The upsampled image is never made. Each of the four output pixels over an input
-    pixel sees a 2x2 patch of the input, through a 2x2 kernel that is a sum of taps of
-    the 3x3 one: 4/9 of the multiplications, the same result to rounding.
+    The upsampled image is never made: see `doubling_conv`. 4/9 of the multiplications, the
+    same result to rounding.
 
     Attributes:
       features: channels of the output, F.
+      use_bias: whether a bias is added.
+      kernel_init: of the 3x3 kernel.
       dtype: of the computation.
     """
 
     features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return upsample_conv(x, kernel) + bias
+        return _doubling(self, x, 3, _split_upsampled)
+
+
+class ConvTranspose(nn.Module):
+    """The transposed convolution of stride 2: `[B, H, W, C] -> [B, 2H, 2W, F]`.
+
+    With a 4x4 kernel Keras' "same" padding, and PyTorch's padding 1; with a 3x3 kernel
+    PyTorch's padding 1 and output padding 1. The kernel `[k, k, C, F]` is what slides over
+    the input with zeros between its pixels: PyTorch's and Keras' turned by 180 degrees.
+
+    Attributes:
+      features: channels of the output, F.
+      kernel_size: 3 or 4.
+      use_bias: whether a bias is added.
+      kernel_init: of the kernel.
+      dtype: of the computation.
+    """
+
+    features: int
+    kernel_size: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = NORMAL
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        split = {3: _split_transposed_3, 4: _split_transposed_4}[self.kernel_size]
+        return _doubling(self, x, self.kernel_size, split)
+
+
+def _doubling(layer: UpsampleConv | ConvTranspose, x: jax.Array, size: int, split) -> jax.Array:
+    """Declares a layer's parameters and applies them."""
+    shape = (size, size, x.shape[-1], layer.features)
+    kernel = layer.param("kernel", layer.kernel_init, shape)
+    bias = layer.param("bias", nn.initializers.zeros, shape[-1:]) if layer.use_bias else None
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
+    y = doubling_conv(x, kernel, split)
+    return y if bias is None else y + bias
+
+
+Split = Callable[[jax.Array], tuple[tuple[jax.Array, tuple[int, int]], ...]]
+"""From a kernel, `[k, ...]` along one axis, to a smaller kernel and a padding for the even
+and for the odd outputs."""
 
 
 def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x` `[B, H, W, C]` upsampled by 2, then convolved with `kernel` `[3, 3, C, F]`, zero padded.
+    """`x` `[B, H, W, C]` upsampled by 2, then convolved with `[3, 3, C, F]`, zero padded."""
+    return doubling_conv(x, kernel, _split_upsampled)
 
-    An output row 2i sees the upsampled rows 2i-1, 2i, 2i+1, which are the input rows
-    i-1, i, i; an output row 2i+1 sees i, i, i+1. So two taps fall on one row and can be
-    added beforehand. The same holds for columns.
+
+def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
+    """A convolution over an image of twice the size that need not be made.
+
+    Whether that image is `x` with its pixels repeated or with zeros between them, each of the
+    four outputs over a pixel of `x` sees a small patch of `x`, through a kernel of its own
+    that is made of taps of `kernel`. So it is four small convolutions of `x`, interleaved.
+
+    Args:
+      x: `[B, H, W, C]`.
+      kernel: `[k, k, C, F]`.
+      split: how taps fall on pixels, along rows and columns alike.
+
+    Returns:
+      `[B, 2H, 2W, F]`.
     """
-    top, middle, bottom = kernel
-    even = jnp.stack([top, middle + bottom])
-    odd = jnp.stack([top + middle, bottom])
 
     def columns(rows: jax.Array, pad_rows: tuple[int, int]) -> jax.Array:
-        left, centre, right = rows[:, 0], rows[:, 1], rows[:, 2]
-        kernels = jnp.stack([left, centre + right], 1), jnp.stack([left + centre, right], 1)
         outputs = [
             jax.lax.conv_general_dilated(
-                x, k, (1, 1), (pad_rows, pad), dimension_numbers=("NHWC", "HWIO", "NHWC")
+                x,
+                jnp.swapaxes(k, 0, 1),
+                (1, 1),
+                (pad_rows, pad),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
-            for k, pad in zip(kernels, ((1, 0), (0, 1)), strict=True)
+            for k, pad in split(jnp.swapaxes(rows, 0, 1))
         ]
         return jnp.stack(outputs, axis=3)  # [B, H, W, 2, F]
 
-    y = jnp.stack([columns(even, (1, 0)), columns(odd, (0, 1))], axis=2)  # [B, H, 2, W, 2, F]
+    y = jnp.stack([columns(*part) for part in split(kernel)], axis=2)  # [B, H, 2, W, 2, F]
     batch, height, _, width, _, features = y.shape
     return y.reshape(batch, 2 * height, 2 * width, features)
+
+
+def _split_upsampled(kernel: jax.Array):
+    """Output 2i sees upsampled pixels 2i-1, 2i, 2i+1: pixels i-1, i, i; output 2i+1: i, i, i+1."""
+    first, middle, last = kernel
+    even, odd = jnp.stack([first, middle + last]), jnp.stack([first + middle, last])
+    return (even, (1, 0)), (odd, (0, 1))
+
+
+def _split_transposed_3(kernel: jax.Array):
+    """Output 2i sees 0, pixel i, 0; output 2i+1 sees pixel i, 0, pixel i+1."""
+    return (kernel[1:2], (0, 0)), (kernel[0::2], (0, 1))
+
+
+def _split_transposed_4(kernel: jax.Array):
+    """Output 2i sees pixel i-1, 0, pixel i, 0; output 2i+1 sees 0, pixel i, 0, pixel i+1."""
+    return (kernel[0::2], (1, 0)), (kernel[1::2], (0, 1))
+
+
+def upsampling(
+    name: str, features: int, *, kernel_size: int, use_bias: bool, dtype: Any
+) -> nn.Module:
+    """The layer by which a CycleGAN generator doubles an image.
+
+    Args:
+      name: "transposed", the papers' transposed convolution, or "resize", `UpsampleConv`,
+        which lays no checkerboard over the image (Odena et al. 2016,
+        https://doi.org/10.23915/distill.00003).
+      features: channels of the output.
+      kernel_size: of the transposed convolution.
+      use_bias: whether a bias is added.
+      dtype: of the computation.
+
+    Raises:
+      ValueError: there is no layer of that name.
+    """
+    layers = {
+        "transposed": functools.partial(ConvTranspose, kernel_size=kernel_size),
+        "resize": functools.partial(UpsampleConv, kernel_init=NORMAL),
+    }
+    if name not in layers:
+        raise ValueError(f"upsampling is {name!r}, not one of {', '.join(layers)}")
+    return layers[name](features, use_bias=use_bias, dtype=dtype)
 
 
 class BatchNorm(nn.Module):
@@ -122,17 +238,84 @@ def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]
     return mean, var
 
 
-def synchronised(axis_name: str | None) -> contextlib.AbstractContextManager:
-    """Makes every `BatchNorm` called inside share its statistics over the mapped axis.
+class InstanceNorm(nn.Module):
+    """Normalisation of each channel of each image (Ulyanov et al. 2016, arXiv:1607.08022).
 
-    Needed under `jax.pmap` and `jax.shard_map` alone: under `jax.jit` on a mesh the
-    batch is one array, and its statistics are global as they stand.
+    Attributes:
+      affine: whether a learned scale, from N(1, 0.02), and offset follow, as in the Keras
+        tutorial; the paper's code has none.
+      epsilon: added to the biased variance.
+      dtype: of the output; statistics are computed in float32.
+    """
+
+    affine: bool = False
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, *, moments: tuple[jax.Array, jax.Array] | None = None
+    ) -> jax.Array:
+        """Normalises `[B, H, W, C]` by its own moments, or by given ones `[B, 1, 1, C]`."""
+        x = x.astype(jnp.float32)
+        mean, var = instance_moments(x) if moments is None else moments
+        y = (x - mean) * jax.lax.rsqrt(var + self.epsilon)
+        if self.affine:
+            shape = x.shape[-1:]
+            scale = self.param("scale", _around_one, shape)
+            y = y * scale + self.param("bias", nn.initializers.zeros, shape)
+        return y.astype(self.dtype)
+
+
+def instance_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance of each channel of each image, `[B, 1, 1, C]`."""
+    mean = jnp.mean(x, (1, 2), keepdims=True)
+    return mean, jnp.mean(jnp.square(x - mean), (1, 2), keepdims=True)
+
+
+def _around_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+class Dropout(nn.Module):
+    """Zeros a share of the numbers of each image while training, and scales up the rest.
+
+    An image's mask depends on the key and on its place in the whole batch, so that it is the
+    same on any number of devices.
+
+    Attributes:
+      rate: the share, in [0, 1).
+    """
+
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool, axis_name: str | None = None) -> jax.Array:
+        """`axis_name` is the mapped axis whose devices share one batch: see `synchronised`."""
+        if not train:
+            return x
+        index = jnp.arange(len(x))
+        if axis_name is not None:
+            index += jax.lax.axis_index(axis_name) * len(x)
+        key, kept = self.make_rng("dropout"), 1.0 - self.rate
+        mask = jax.vmap(
+            lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), kept, x.shape[1:])
+        )(index)
+        return jnp.where(mask, x / kept, 0).astype(x.dtype)
+
+
+def synchronised(axis_name: str | None) -> contextlib.AbstractContextManager:
+    """Makes layers that regard the whole batch do so over the mapped axis.
+
+    `BatchNorm` shares its statistics, `Dropout` draws each device's share of the masks. Needed
+    under `jax.pmap` and `jax.shard_map` alone: under `jax.jit` on a mesh the batch is one array.
     """
     if axis_name is None:
         return contextlib.nullcontext()
 
     def share(next_fun, args, kwargs, context):
-        if isinstance(context.module, BatchNorm) and context.method_name == "__call__":
+        is_concerned = isinstance(context.module, BatchNorm | Dropout)
+        if is_concerned and context.method_name == "__call__":
             kwargs = {**kwargs, "axis_name": axis_name}
         return next_fun(*args, **kwargs)
 
