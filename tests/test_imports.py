@@ -20,6 +20,7 @@ RANKS = (
         "gans.parallel",
         "gans.pictures",
         "gans.progress",
+        "gans.pytorch",
         "gans.recorder",
         "gans.runs",
         "gans.sampling",
