@@ -17,6 +17,7 @@ RANKS = (
         "gans.checkpoints",
         "gans.data",
         "gans.evaluators",
+        "gans.pages",
         "gans.parallel",
         "gans.pictures",
         "gans.previews",
