@@ -27,7 +27,7 @@ _FREE = (
     "data.resident_mib",
     "mesh.",
 )
-_OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif")
+_OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif", "samples.html")
 
 
 def check(workdir: Path, config: ConfigDict) -> None:

@@ -18,6 +18,7 @@ RANKS = (
         "gans.data",
         "gans.evaluators",
         "gans.importing",
+        "gans.pages",
         "gans.parallel",
         "gans.pictures",
         "gans.previews",
