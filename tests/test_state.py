@@ -83,6 +83,62 @@ def test_the_average_starts_at_the_parameters_in_buffers_of_its_own(net):
     step(fresh)
 
 
+class Deep(nn.Module):
+    """Layers enough to have something to keep for a gradient, statistics and a dropout."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        for _ in range(6):
+            x = nn.tanh(nn.Dense(16)(x))
+        x = BatchNorm()(x, train=train)
+        return nn.Dropout(0.5, deterministic=not train)(x)
+
+
+@pytest.fixture(scope="module")
+def passes():
+    """Without and with `remat`: gradient, outputs and statistics of three passes, bytes needed."""
+    inputs = jax.random.normal(jax.random.key(3), (3, 256, 16))
+
+    def loss(params, net):
+        outputs, net = [], net.replace(params=params)
+        for i, x in enumerate(inputs):
+            y, net = net(x, key=jax.random.key(i))
+            outputs.append(y)
+        return jnp.sum(jnp.square(jnp.stack(outputs))), (outputs, net.model_state)
+
+    def run(remat):
+        net = create_net(jax.random.key(0), Deep(), (inputs[0],), optax.sgd(0.1), remat=remat)
+        compiled = jax.jit(jax.grad(loss, has_aux=True)).lower(net.params, net).compile()
+        grads, (outputs, model_state) = compiled(net.params, net)
+        return grads, outputs, model_state, compiled.memory_analysis().temp_size_in_bytes
+
+    return run(False), run(True)
+
+
+def test_computing_a_pass_anew_gives_the_same_gradient_masks_and_statistics(passes):
+    (grads, outputs, statistics, _), (grads_anew, outputs_anew, statistics_anew, _) = passes
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), grads, grads_anew
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+        (outputs, statistics),
+        (outputs_anew, statistics_anew),
+    )
+    # The masks are none that are the same for all passes, and drop half.
+    masks = [np.asarray(y) == 0 for y in outputs]
+    assert all(0.4 < mask.mean() < 0.6 for mask in masks)
+    assert (masks[0] != masks[1]).any() and (masks[1] != masks[2]).any()
+    for mask, y in zip(masks, outputs_anew, strict=True):
+        np.testing.assert_array_equal(mask, np.asarray(y) == 0)
+
+
+def test_computing_a_pass_anew_takes_less_memory(passes):
+    kept, anew = (memory for *_, memory in passes)
+    # Of three passes it keeps one at a time.
+    assert anew < 0.6 * kept
+
+
 class LatentNet(nn.Module):
     """Stands for both networks: takes an image or a latent vector, and a label."""
 
