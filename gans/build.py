@@ -45,13 +45,24 @@ def find(kind: str, name: str) -> Any:
 
 
 def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
-    """Calls with the fields of one config section, naming the nearest where one is unknown."""
-    known = list(inspect.signature(function).parameters)
+    """Calls with the fields of one config section.
+
+    Raises:
+      UserError: a field is unknown, the nearest known one being named, or one is lacking.
+    """
+    parameters = inspect.signature(function).parameters
+    known = list(parameters)
     for field in fields:
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}."
             raise UserError(f"{path}.name has no field {field!r}: {hint}")
+    needed = [name for name in known if parameters[name].default is inspect.Parameter.empty]
+    if lacking := [name for name in needed if name not in fields]:
+        raise UserError(
+            f"{path}.name needs {', '.join(lacking)}, which this config does not have; choose "
+            f"another {path}.name, or a config made for this one."
+        )
     return function(**fields)
 
 
@@ -93,7 +104,7 @@ def data_source(data: ConfigDict) -> Source | Unpaired:
     A data set is a module `gans.data.<name>` whose `load` takes the fields it needs.
     """
     load = find("data", f"{data.name}.load")
-    return load(**_wanted(load, data))
+    return call(load, "data", _wanted(load, data))
 
 
 def preview(config: ConfigDict, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
@@ -144,6 +155,7 @@ def nets(config: ConfigDict) -> dict[str, nn.Module]:
 def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array], GanState]:
     """A pure function from a PRNG key to the state that training starts from."""
     modules, specs = nets(config), _optim_of_nets(config, game)
+    _check_images(config, game, info)
     optimizers = {}
     for name, spec in specs.items():
         constants = {key: value for key, value in spec.items() if key != "ema_decay"}
@@ -161,6 +173,21 @@ def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array
         ema_decays={name: spec.ema_decay for name, spec in specs.items()},
         remat=config.train.remat,
     )
+
+
+def _check_images(config: ConfigDict, game: Game, info: DataInfo) -> None:
+    """Raises UserError if the game is for images of other names than the data has."""
+    batch = info.batch()
+    try:
+        jax.eval_shape(
+            lambda key: game.inputs(batch, game.draw(key, batch, None)), jax.random.key(0)
+        )
+    except KeyError as error:
+        raise UserError(
+            f"The game {config.game.name} is played with images called {error}, but the data has "
+            f"{', '.join(map(repr, batch))}; choose a data set of "
+            f"{'one domain' if info.domains else 'two domains'}."
+        ) from None
 
 
 def _optim_of_nets(config: ConfigDict, game: Game) -> dict[str, ConfigDict]:

@@ -26,6 +26,7 @@ class NetState(train_state.TrainState):
       ema_decay: decay of the averages for each move, in [0, 1).
       remat: whether training computes a forward pass anew for its gradient instead of
         keeping what it computed: less memory, more time (Chen et al. 2016, arXiv:1604.06174).
+        On accelerators: XLA for the CPU sees the same pass twice, and computes and keeps one.
     """
 
     model_state: Mapping[str, Any]

@@ -4,6 +4,7 @@ import importlib
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 
 from gans import build, runs, train
@@ -72,6 +73,175 @@ def test_parameter_counts_are_the_tutorials(name, overrides, generator, discrimi
         assert (sizes[0], sum(sizes)) == (trainable, total)
 
 
+# The two published settings of CycleGAN.
+CYCLES = {
+    "cyclegan_monet2photo": (54_414_979, 2_765_569),
+    "cyclegan_monet2photo_resnet": (11_378_179, 2_764_737),
+}
+PAIRS = {"generator_ab": "generator_ba", "discriminator_a": "discriminator_b"}
+
+
+def start_cycle(config):
+    size = config.data.image_size
+    info = DataInfo(6287, (size, size, 3), (), ("Monet", "photo"), (1072, 6287))
+    return build.start(config, build.game(config), info)
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_parameter_counts_are_those_of_cyclegan(name):
+    state = jax.eval_shape(start_cycle(get(name)), jax.random.key(0))
+    for (net, twin), count in zip(PAIRS.items(), CYCLES[name], strict=True):
+        for each in (net, twin):
+            assert sum(leaf.size for leaf in jax.tree.leaves(state.nets[each].params)) == count
+            assert not jax.tree.leaves(state.nets[each].model_state)
+    pools = {name: pool.images.shape for name, pool in state.memory.items()}
+    shape = (50, 256, 256, 3)
+    assert pools == ({} if name == "cyclegan_monet2photo" else {"fake_a": shape, "fake_b": shape})
+
+
+def test_resnets_of_6_blocks_are_a_field_away():
+    config = get("cyclegan_monet2photo_resnet")
+    config.nets.generator_ab.blocks = 6
+    config.data.image_size = 128
+    state = jax.eval_shape(start_cycle(config), jax.random.key(0))
+    for net in ("generator_ab", "generator_ba"):
+        assert sum(leaf.size for leaf in jax.tree.leaves(state.nets[net].params)) == 7_837_699
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_both_settings_of_cyclegan_share_what_is_published_of_both(name):
+    config = get(name)
+    assert (config.data.load_size, config.data.image_size, config.data.flip) == (286, 256, True)
+    assert config.data.batch_size == 1 and config.data.dataset == "monet2photo"
+    weights = {"adversarial": 1.0, "cycle": 10.0, "identity": 5.0, "real": 0.5, "fake": 0.5}
+    for term, weight in config.loss.weights.items():
+        assert weight == weights[term.split("_")[0]]
+    for optim in config.optim.values():
+        assert (optim.learning_rate, optim.b1, optim.b2) == (2e-4, 0.5, 0.999)
+        assert optim.ema_decay == 0.0
+    for net in config.nets.values():
+        assert net.dtype == "float32"
+
+
+def test_the_tutorials_cyclegan_holds_its_constants():
+    config = get("cyclegan_monet2photo")
+    assert config.loss.adversarial == "non_saturating" and config.game.pool_size == 0
+    assert set(config.optim) == set(config.nets)
+    for optim in config.optim.values():
+        assert (optim.name, optim.eps, optim.schedule) == ("keras_adam", 1e-7, "constant")
+    assert config.data.resize == "nearest"
+    assert config.train.num_steps == 20 * 6287
+    assert (config.checkpoint.every_steps, config.checkpoint.keep) == (5 * 6287, 5)
+    generator, discriminator = config.nets.generator_ab, config.nets.discriminator_a
+    assert generator.name == "unet.Generator" and len(generator.features) == 8
+    assert (generator.dropout, generator.slope, discriminator.slope) == (0.5, 0.3, 0.3)
+
+
+def test_the_papers_cyclegan_holds_its_constants():
+    config = get("cyclegan_monet2photo_resnet")
+    assert config.loss.adversarial == "least_squares" and config.game.pool_size == 50
+    assert set(config.optim) == {"generators", "discriminators"}
+    for optim in config.optim.values():
+        assert (optim.name, optim.eps, optim.schedule) == ("adam", 1e-8, "constant_linear")
+    assert config.data.resize == "bicubic"
+    assert config.train.num_steps == 200 * 6287
+    generator, discriminator = config.nets.generator_ab, config.nets.discriminator_a
+    assert (generator.name, generator.blocks) == ("resnet.Generator", 9)
+    assert (discriminator.depth, discriminator.slope, discriminator.affine) == (3, 0.2, False)
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_kernels_of_cyclegan_start_from_a_normal_of_002(name):
+    config = get(name, "test")
+    nets = jax.jit(start_cycle(config))(jax.random.key(0)).nets
+    for net, state in nets.items():
+        leaves = jax.tree_util.tree_leaves_with_path(state.params)
+        kernels = np.concatenate([x.ravel() for path, x in leaves if path[-1].key == "kernel"])
+        # Of n numbers the mean strays by 0.02 / sqrt(n), the deviation by that / sqrt(2).
+        strays = 0.02 / np.sqrt(kernels.size)
+        assert kernels.size > 500, net
+        assert kernels.mean() == pytest.approx(0.0, abs=4 * strays)
+        assert kernels.std() == pytest.approx(0.02, abs=3 * strays)
+        # 4.6% lie beyond two deviations: of a uniform distribution none would.
+        assert 0.03 < np.mean(np.abs(kernels) > 0.04) < 0.07
+        for path, x in leaves:
+            if path[-1].key == "bias":
+                assert not np.asarray(x).any()
+    for net, twin in PAIRS.items():
+        assert any((a != b).any() for a, b in zip(*kernels_of(nets, net, twin), strict=True))
+
+
+def kernels_of(nets, *names):
+    return [[x for x in jax.tree.leaves(nets[name].params) if x.ndim == 4] for name in names]
+
+
+@pytest.mark.parametrize("name", CYCLES)
+@pytest.mark.parametrize("net", PAIRS)
+def test_a_network_follows_its_twin_but_for_what_is_set_for_itself(name, net):
+    config, twin = get(name), PAIRS[net]
+    assert config.nets[twin].to_dict() == config.nets[net].to_dict()
+    own = "features" if net == "discriminator_a" else "channels"
+    config.update_from_flattened_dict({f"nets.{net}.{own}": 7, f"nets.{net}.dtype": "bfloat16"})
+    assert (config.nets[twin][own], config.nets[twin].dtype) == (7, "bfloat16")
+    config.nets[twin].dtype = "float16"
+    assert (config.nets[net].dtype, config.nets[twin][own]) == ("bfloat16", 7)
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_a_weight_of_both_directions_reaches_both_and_one_of_a_direction_its_own(name):
+    config = get(name)
+    config.loss.identity, config.loss.cycle = 0.25, 3.0
+    weights = config.loss.weights
+    assert (weights.identity_a, weights.identity_b) == (0.25, 0.25)
+    assert (weights.cycle_a, weights.cycle_b) == (3.0, 3.0)
+    weights.identity_a = 2.0
+    assert (weights.identity_a, weights.identity_b) == (2.0, 0.25)
+    weights = {term: float(w) for term, w in weights_of(config).items()}
+    assert (weights["identity_a"], weights["identity_b"], weights["cycle_b"]) == (2.0, 0.25, 3.0)
+
+
+def weights_of(config):
+    small = get("cyclegan_monet2photo", "test")
+    small.loss.weights.update(config.loss.weights.to_dict())
+    return jax.jit(lambda key: start_cycle(small)(key).weights)(jax.random.key(0))
+
+
+def test_an_optimizer_is_a_networks_own_or_its_players():
+    config = get("cyclegan_monet2photo_resnet", "test")
+    with config.unlocked():
+        config.optim.generator_ba = dict(config.optim.generators, name="sgd", learning_rate=0.5)
+    state = jax.eval_shape(start_cycle(config), jax.random.key(0))
+    params = {"w": jax.numpy.ones(())}
+    moved = {}
+    for name, net in state.nets.items():
+        updates, _ = net.tx.update(params, net.tx.init(params))
+        moved[name] = float(updates["w"])
+    # The first step of Adam is the learning rate, whatever the gradient.
+    assert moved.pop("generator_ba") == -0.5
+    assert moved == pytest.approx(dict.fromkeys(moved, -2e-4), rel=1e-4)
+    with config.unlocked():
+        del config.optim["discriminators"]
+    with pytest.raises(UserError, match="neither optim.discriminator_a nor optim.discriminators"):
+        start_cycle(config)
+
+
+def test_weights_of_the_cycle_game_must_name_its_terms():
+    config = get("cyclegan_monet2photo", "test")
+    with config.unlocked():
+        del config.loss.weights["identity_a"]
+    with pytest.raises(UserError, match="the terms of the game cycle.game are"):
+        build.game(config)
+
+
+def test_a_misspelt_field_of_a_cyclegan_network_names_the_nearest():
+    config = get("cyclegan_monet2photo_resnet")
+    with config.unlocked():
+        config.nets.generator_ba.block = 6
+    message = "nets.generator_ba.name has no field 'block': did you mean 'blocks'"
+    with pytest.raises(UserError, match=message):
+        build.nets(config)
+
+
 @pytest.mark.parametrize("name", ["dcgan_cifar10", "cgan_cifar10"])
 def test_the_tutorial_configs_hold_the_tutorials_constants(name):
     config = get(name)
@@ -110,6 +280,7 @@ def test_image_size_and_channels_reach_the_networks_from_one_field():
 @pytest.mark.parametrize(
     "path, value, message",
     [
+        ("data.name", "photographs", "data.name needs .*flip.*, which this config does not have"),
         ("loss.adversarial", "hinges", "No adversarial loss is called 'hinges'; .*hinge"),
         ("game.name", "latent.tripple", "no gans.games.latent.tripple|There is no gans.games"),
         ("nets.generator.name", "dcgam.Generator", "There is no gans.models.dcgam.Generator"),

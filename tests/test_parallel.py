@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +12,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from gans import parallel
 from gans.errors import UserError
-from gans.games import latent
+from gans.games import cycle, latent
 from gans.losses.adversarial import LOSSES
+from gans.models import layers, patchgan
 from gans.models.dcgan import Discriminator, Generator
 from gans.state import create_state
 from gans.update import update
@@ -23,11 +25,12 @@ STEPS = 2
 # Adam would turn rounding in gradients that are zero into whole steps: SGD.
 RATE = 0.05
 
-# All of what a game may be: with and without labels, joint and in two steps.
+# All of what a latent game may be: with and without labels, joint and in two steps.
 GAMES = {
     "dcgan_joint": ("joint", False),
     "cgan_two_step": ("two_step", True),
 }
+ALL = (*GAMES, "cycle")
 
 
 def batches(conditional):
@@ -47,6 +50,26 @@ def at(tree, i):
 
 class Setting:
     """One game with its start and the step that all forms share."""
+
+    def fresh(self):
+        # A copy, because some forms give the buffers of the state away.
+        return jax.tree.map(jnp.copy, self.start)
+
+    def step(self, axis_name=None):
+        return functools.partial(update, game=self.game, axis_name=axis_name)
+
+    def single(self):
+        """The state and the metrics of each step, on one device."""
+        return run_steps(self.alone, self.fresh(), self.feed)
+
+    @functools.cached_property
+    def alone(self):
+        """The step on one device."""
+        return jax.jit(self.step())
+
+
+class Latent(Setting):
+    """A latent game."""
 
     def __init__(self, form, conditional):
         self.game = getattr(latent, form)(adversarial=LOSSES["non_saturating"], latent_dim=3)
@@ -70,17 +93,38 @@ class Setting:
         )
         self.start = start(jax.random.key(1))
 
-    def fresh(self):
-        # A copy, because some forms give the buffers of the state away.
-        return jax.tree.map(jnp.copy, self.start)
 
-    def step(self, axis_name=None):
-        return functools.partial(update, game=self.game, axis_name=axis_name)
+class Dropping(nn.Module):
+    """A generator with all that a U-Net has beside its size, which would take long to compile."""
 
-    def single(self):
-        """The state and the metrics of each step, on one device."""
-        step = jax.jit(self.step())
-        return run_steps(step, self.fresh(), self.feed)
+    @nn.compact
+    def __call__(self, image, *, train):
+        x = layers.Conv(4, (3, 3), kernel_init=layers.NORMAL)(image)
+        x = layers.InstanceNorm(affine=True)(x)
+        x = nn.relu(layers.Dropout(0.5)(x, train=train))
+        return jnp.tanh(layers.Conv(1, (3, 3))(x))
+
+
+class Cycle(Setting):
+    """CycleGAN with dropout, one image of each domain a device, and pools that fill at once."""
+
+    def __init__(self):
+        self.game = cycle.game(adversarial=LOSSES["least_squares"], pool_size=3)
+        images = np.random.default_rng(0).uniform(-1, 1, (2, STEPS, DEVICES, 8, 8, 1))
+        self.feed = dict(zip("ab", images.astype(np.float32), strict=True))
+        nets = dict.fromkeys(cycle.GENERATORS, Dropping())
+        nets |= dict.fromkeys(cycle.DISCRIMINATORS, patchgan.Discriminator(features=4, depth=0))
+        start = jax.jit(
+            lambda key: create_state(
+                key,
+                self.game,
+                at(self.feed, 0),
+                nets=nets,
+                optimizers=dict.fromkeys(nets, optax.sgd(RATE)),
+                weights=dict.fromkeys(cycle.G_TERMS + cycle.D_TERMS, 0.5),
+            )
+        )
+        self.start = start(jax.random.key(1))
 
 
 def run_steps(step, state, feed):
@@ -91,8 +135,14 @@ def run_steps(step, state, feed):
     return state, jax.tree.map(lambda *x: np.stack(x), *metrics)
 
 
-setting = functools.cache(Setting)
-single = functools.cache(lambda *args: setting(*args).single())
+@functools.cache
+def setting(name):
+    return Latent(*GAMES[name]) if name in GAMES else Cycle()
+
+
+@functools.cache
+def single(name):
+    return setting(name).single()
 
 
 def run_jit_chunk(made, chunk=parallel.jit_chunk):
@@ -119,10 +169,10 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", ALL)
 def test_four_devices_give_the_state_and_metrics_of_one(game, form):
-    expected, expected_metrics = single(*GAMES[game])
-    state, metrics = FORMS[form](setting(*GAMES[game]))
+    expected, expected_metrics = single(game)
+    state, metrics = FORMS[form](setting(game))
     assert_same_training(state, metrics, expected, expected_metrics)
 
 
@@ -138,17 +188,33 @@ def assert_same_training(state, metrics, expected, expected_metrics):
             jax.tree.map(
                 lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), mine, theirs
             )
+    # The images of a pool go by what networks made of rounded numbers, its places by keys alone.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+        state.memory,
+        expected.memory,
+    )
     assert set(metrics) == set(expected_metrics)
     for name, value in expected_metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", ALL)
 def test_two_steps_move_far_more_than_the_tolerance(game):
-    before, (after, _) = setting(*GAMES[game]).start, single(*GAMES[game])
+    before, (after, _) = setting(game).start, single(game)
     for name in before.nets:
-        one, two = (np.asarray(s.nets[name].params["Dense_0"]["kernel"]) for s in (before, after))
-        assert np.abs(two - one).max() > 1e-4
+        params = (jax.tree.leaves(state.nets[name].params) for state in (before, after))
+        assert max(np.abs(two - one).max() for one, two in zip(*params, strict=True)) > 1e-4
+
+
+def test_the_pools_were_filled_and_something_was_swapped():
+    game, feed = setting("cycle").game, setting("cycle").feed
+    filled = game.memory(at(feed, 0))
+    state, _ = setting("cycle").alone(setting("cycle").fresh(), at(feed, 0))
+    for name, pool in single("cycle")[0].memory.items():
+        assert pool.images.shape == filled[name].images.shape == (3, 8, 8, 1)
+        assert int(pool.count) == 3
+        assert (np.asarray(pool.images) != np.asarray(state.memory[name].images)).any(), name
 
 
 @pytest.mark.parametrize("form", ["pmap", "shard_map"])
@@ -180,9 +246,9 @@ def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
 @pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])
 def test_both_forms_of_a_chunk_give_the_steps_one_by_one(form):
     # jit_chunk chooses by platform; here both run on the CPU.
-    made = setting(*GAMES["dcgan_joint"])
+    made = setting("dcgan_joint")
     state, metrics = run_jit_chunk(made, getattr(parallel, form))
-    assert_same_training(state, metrics, *single(*GAMES["dcgan_joint"]))
+    assert_same_training(state, metrics, *single("dcgan_joint"))
 
 
 @pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])

@@ -83,6 +83,67 @@ def test_the_average_starts_at_the_parameters_in_buffers_of_its_own(net):
     step(fresh)
 
 
+class Deep(nn.Module):
+    """Layers enough to have something to keep for a gradient, statistics and a dropout."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        for _ in range(6):
+            x = nn.tanh(nn.Dense(16)(x))
+        x = BatchNorm()(x, train=train)
+        return nn.Dropout(0.5, deterministic=not train)(x)
+
+
+INPUTS = jax.random.normal(jax.random.key(3), (3, 64, 16))
+
+
+def three_passes(params, net):
+    """A loss of three passes of a network; their outputs and the statistics after them."""
+    outputs, net = [], net.replace(params=params)
+    for i, x in enumerate(INPUTS):
+        y, net = net(x, key=jax.random.key(i))
+        outputs.append(y)
+    return jnp.mean(jnp.square(jnp.stack(outputs))), (outputs, net.model_state)
+
+
+def differentiate(net):
+    return jax.jit(jax.grad(three_passes, has_aux=True))(net.params, net)
+
+
+def test_computing_a_pass_anew_gives_the_same_gradient_masks_and_statistics():
+    deep = jax.jit(lambda: create_net(jax.random.key(0), Deep(), (INPUTS[0],), optax.sgd(0.1)))()
+    grads, (outputs, statistics) = differentiate(deep)
+    grads_anew, (outputs_anew, statistics_anew) = differentiate(deep.replace(remat=True))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+        (grads, outputs, statistics),
+        (grads_anew, outputs_anew, statistics_anew),
+    )
+    assert max(np.abs(x).max() for x in jax.tree.leaves(grads)) > 0.01
+    # Half of the numbers are dropped, in every pass others.
+    masks = [np.asarray(y) == 0 for y in outputs]
+    assert all(0.4 < mask.mean() < 0.6 for mask in masks)
+    assert (masks[0] != masks[1]).any() and (masks[1] != masks[2]).any()
+    for mask, y in zip(masks, outputs_anew, strict=True):
+        np.testing.assert_array_equal(mask, np.asarray(y) == 0)
+
+
+def test_computing_a_pass_anew_keeps_nothing_of_it_for_the_gradient():
+    def kept(remat):
+        """How many numbers stay from the passes to their gradient."""
+        net = create_net(jax.random.key(0), Deep(), (INPUTS[0],), optax.sgd(0.1), remat=remat)
+
+        def backward(params):
+            return jax.vjp(lambda params: three_passes(params, net)[0], params)[1]
+
+        return sum(x.size for x in jax.tree.leaves(jax.eval_shape(backward, net.params)))
+
+    # Six layers' activations at the least, against parameters, statistics and the outputs.
+    activations = INPUTS.size
+    assert kept(False) > 6 * activations
+    assert kept(True) < 3 * activations
+
+
 class LatentNet(nn.Module):
     """Stands for both networks: takes an image or a latent vector, and a label."""
 

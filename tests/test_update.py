@@ -1,5 +1,6 @@
 """The step: randomness, weights as values, averages, precision, and what it costs."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from gans.games import latent
 from gans.losses.adversarial import LOSSES
 from gans.models.dcgan import Discriminator, Generator
 from gans.state import create_state
+from gans.types import Game, Outcome, Player
 from gans.update import move, update
 
 RATE = 0.05
@@ -172,3 +174,88 @@ def test_the_forward_pass_of_the_generator_is_computed_once(state):
     forward = flops(lambda net, z: net(z)[0], state.nets["generator"], noise["latent"])
     whole = flops(lambda state: update(state, BATCH, game=GAME), state)
     assert (moves - whole) / forward == pytest.approx(1.0, abs=0.2)
+
+
+# Two players who pull at one product, x * y: the rounds decide what each sees of the other.
+
+
+class Weight(nn.Module):
+    """`weight * image`."""
+
+    start: float
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        return self.param("weight", nn.initializers.constant(self.start), ()) * image
+
+
+def pull(name, other, sign):
+    """A player who lowers `sign * x * y`, notes what it is given, and makes its own number."""
+
+    def loss(nets, batch, given):
+        mine, theirs = (nets[n].params["weight"] for n in (name, other))
+        seen = given.get(f"{other}_was", jnp.float32(0.0))
+        return Outcome(
+            {f"product_{name}": sign * mine * theirs},
+            {name: nets[name]},
+            {"seen": seen, "recalled": given["recalled"]},
+            {f"{name}_was": mine},
+        )
+
+    def recall(memory, given, axis_name):
+        return memory + 1, {**given, "recalled": memory}
+
+    return Player(name, (name,), (f"product_{name}",), loss, recall)
+
+
+def bilinear(*rounds):
+    return Game(
+        rounds=rounds,
+        draw=lambda key, batch, axis_name: {},
+        inputs=lambda batch, given: dict.fromkeys("xy", (batch["image"],)),
+        summary=dict,
+        memory=lambda batch: jnp.float32(0.0),
+    )
+
+
+def play(game):
+    state = create_state(
+        jax.random.key(0),
+        game,
+        BATCH,
+        nets={"x": Weight(2.0), "y": Weight(3.0)},
+        optimizers={name: optax.sgd(0.1) for name in "xy"},
+        weights={"product_x": 1.0, "product_y": 0.5},
+    )
+    after, metrics = update(state, BATCH, game=game)
+    moved = {name: float(net.params["weight"]) for name, net in after.nets.items()}
+    return moved, metrics, float(after.memory)
+
+
+X, Y = pull("x", "y", 1.0), pull("y", "x", -1.0)
+
+
+def test_players_of_one_round_move_from_where_it_began():
+    for players in ((X, Y), (Y, X)):
+        moved, metrics, _ = play(bilinear(players))
+        # x - 0.1 * 3, y + 0.1 * 0.5 * 2.
+        assert moved == pytest.approx({"x": 1.7, "y": 3.1})
+        assert float(metrics["x/loss"]) == pytest.approx(6.0)
+        assert float(metrics["y/loss"]) == pytest.approx(-3.0)
+
+
+def test_players_of_later_rounds_see_what_earlier_ones_did():
+    moved, metrics, _ = play(bilinear((X,), (Y,)))
+    assert moved == pytest.approx({"x": 1.7, "y": 3.0 + 0.1 * 0.5 * 1.7})
+    assert float(metrics["y/loss"]) == pytest.approx(-0.5 * 1.7 * 3.0)
+    moved, metrics, _ = play(bilinear((Y,), (X,)))
+    assert moved == pytest.approx({"x": 2.0 - 0.1 * 3.1, "y": 3.1})
+    assert float(metrics["x/loss"]) == pytest.approx(2.0 * 3.1)
+
+
+@pytest.mark.parametrize("rounds", [((X, Y),), ((X,), (Y,))], ids=["one", "two"])
+def test_what_is_made_and_remembered_is_handed_on_in_order(rounds):
+    _, metrics, memory = play(bilinear(*rounds))
+    # y is given what x made before its move; x was given nothing.
+    assert (float(metrics["x/seen"]), float(metrics["y/seen"])) == (0.0, 2.0)
+    assert (float(metrics["x/recalled"]), float(metrics["y/recalled"]), memory) == (0.0, 1.0, 2.0)

@@ -26,6 +26,9 @@ Feed = Mapping[str, Any]
 
 _READERS = 8  # threads that decode streamed images
 _AHEAD = 16  # streamed batches held ready
+# Folded into the seed's key. The run's own keys are split off the same one, which is to fold in
+# 0, 1, 2 and so on: far from those.
+_AUGMENT = 1 << 31
 
 
 @functools.lru_cache(maxsize=4)
@@ -80,7 +83,7 @@ class Stream:
             arrays = {name: jnp.take(x, feed["index"], axis=0) for name, x in resident.items()}
         images = arrays["image"]
         if self.augment is not None:
-            key = jax.random.fold_in(jax.random.key(self.seed), self.domain)
+            key = jax.random.fold_in(jax.random.key(self.seed), _AUGMENT + self.domain)
             keys = jax.vmap(functools.partial(jax.random.fold_in, key))(feed["position"])
             images = jax.vmap(self.augment)(images, keys)
         batch = {"image": images.astype(jnp.float32) / 127.5 - 1.0}
