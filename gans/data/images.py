@@ -10,6 +10,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gans.errors import UserError
 
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
 
 class UnreadableImage(Exception):
     """A file that is no picture, is damaged, or is too large to decode; the message says which."""
@@ -21,6 +27,13 @@ def check_shape(image_size: int, channels: int) -> None:
         raise UserError(f"image_size is {image_size}: give a positive number of pixels.")
     if channels not in (1, 3):
         raise UserError(f"channels is {channels}: give 1 for grey or 3 for RGB images.")
+
+
+def resampling(name: str) -> Image.Resampling:
+    """The filter that a config calls `name`, one of `FILTERS`, or a `UserError`."""
+    if name not in FILTERS:
+        raise UserError(f"resize is {name!r}: choose one of {', '.join(FILTERS)}.")
+    return FILTERS[name]
 
 
 def decode(

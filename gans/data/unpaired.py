@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gans.data import arrays
+from gans.data.images import check_shape
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 
@@ -51,6 +52,28 @@ class Unpaired:
         return DataInfo(max(sizes), self.a.image_shape, domains=self.names, domain_sizes=sizes)
 
 
+def check_sizes(*, image_size: int, load_size: int, channels: int, test_images: int) -> None:
+    """Checks the fields that data sets of two domains share, before anything is loaded.
+
+    Args:
+      image_size: side of the random crop that training sees.
+      load_size: side of the images that it is cut from.
+      channels: 1 for grey, 3 for RGB.
+      test_images: number of test images of each domain.
+
+    Raises:
+      UserError: one is out of range.
+    """
+    check_shape(image_size, channels)
+    if load_size < image_size:
+        raise UserError(
+            f"load_size is {load_size}, smaller than the crops of {image_size}: raise it to at "
+            "least image_size."
+        )
+    if test_images < 1:
+        raise UserError(f"test_images is {test_images}: give at least 1.")
+
+
 def source(
     a: np.ndarray | Sequence[np.ndarray],
     b: np.ndarray | Sequence[np.ndarray],
@@ -80,7 +103,7 @@ def source(
     domains, test = {}, {}
     for key, images, shown in (("a", a, test_a), ("b", b, test_b)):
         domains[key] = _domain(key, images, image_size, flip)
-        shown = _centres(images, image_size) if shown is None else arrays.source(shown).images
+        shown = centres(images, image_size) if shown is None else arrays.source(shown).images
         if shown.shape[1:] != domains[key].image_shape:
             raise UserError(
                 f"The test images of domain {key} have shape {shown.shape}, "
@@ -113,9 +136,9 @@ def _domain(key: str, images, image_size: int, flip: bool) -> Source:
     )
 
 
-def _centres(images: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """The centres of the first four images."""
-    shown = np.stack([images[i] for i in range(min(4, len(images)))])
+def centres(images: Sequence[np.ndarray], size: int, count: int = 4) -> np.ndarray:
+    """The centres of the first `count` images, uint8 `[count, size, size, C]`."""
+    shown = np.stack([images[i] for i in range(min(count, len(images)))])
     top, left = ((extent - size) // 2 for extent in shown.shape[1:3])
     return shown[:, top : top + size, left : left + size]
 

@@ -194,3 +194,39 @@ def test_resize_all_leaves_the_right_shape_alone():
 def test_check_shape(image_size, channels):
     with pytest.raises(UserError):
         images.check_shape(image_size, channels)
+
+
+def keys(x):
+    """Keys 1981, with a = -1/2."""
+    x = np.abs(x)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def lanczos(x):
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [
+        ("nearest", lambda x: (np.abs(x) < 0.5).astype(float)),
+        ("bicubic", keys),
+        ("lanczos", lanczos),
+    ],
+)
+def test_filters_are_those_of_their_names(name, kernel):
+    """The middle row of vertical stripes, four times as wide, against a sum over the kernel."""
+    row = RNG.integers(60, 190, 16).astype(np.uint8)
+    stripes = Image.fromarray(np.repeat(row[None], 16, axis=0))
+    centres = (np.arange(64) + 0.5) / 4 - 0.5
+    weights = kernel(centres[:, None] - np.arange(16))
+    expected = weights @ row / weights.sum(axis=1)
+    out = images.resize(stripes, 64, images.resampling(name))
+    np.testing.assert_allclose(out[32, :, 0], expected, atol=1)
+
+
+@pytest.mark.parametrize("name", ["bilinear", "", "LANCZOS"])
+def test_unknown_filters_are_refused(name):
+    with pytest.raises(UserError, match="choose one of nearest, bicubic, lanczos"):
+        images.resampling(name)
