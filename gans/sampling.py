@@ -13,10 +13,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from gans import build, runs
-from gans.checkpoints import Checkpoints
+from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.pictures import grid
@@ -196,6 +197,24 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     Raises:
       UserError: there is no run, or no such checkpoint.
     """
+    config, info, restored = restore(workdir, step=step)
+    return Sampler(
+        restored.state.nets["generator"],
+        latent_dim=config.game.latent_dim,
+        classes=info.classes,
+        image_shape=info.image_shape,
+        step=restored.step,
+    )
+
+
+def restore(
+    workdir: str | Path, *, step: int | None = None
+) -> tuple[ConfigDict, DataInfo, Restored]:
+    """The config of a run, the facts about its data, and a checkpoint: what `load` reads.
+
+    Raises:
+      UserError: as `load`.
+    """
     workdir = Path(workdir)
     config, info = runs.read_config(workdir), runs.read_info(workdir)
     start = build.start(config, build.game(config), info)
@@ -204,10 +223,4 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     restored = checkpoints.restore(target, step=step)
     if restored is None:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
-    return Sampler(
-        restored.state.nets["generator"],
-        latent_dim=config.game.latent_dim,
-        classes=info.classes,
-        image_shape=info.image_shape,
-        step=restored.step,
-    )
+    return config, info, restored

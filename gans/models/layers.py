@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -320,3 +320,49 @@ def synchronised(axis_name: str | None) -> contextlib.AbstractContextManager:
         return next_fun(*args, **kwargs)
 
     return nn.intercept_methods(share)
+
+
+Moments = Mapping[str, tuple[jax.Array, jax.Array]]
+"""Mean and biased variance, `[B, 1, 1, C]` each, under the path of an `InstanceNorm`."""
+
+
+@contextlib.contextmanager
+def shared_moments(
+    moments: Moments, weight: jax.Array
+) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
+    """Makes instance norms use given moments, and notes what those of their own input were.
+
+    With it, a part of an image is normalised as the whole of it would be. A map of one pixel
+    keeps its own moments, which make it zero, whatever the rest of the image holds.
+
+    Args:
+      moments: of the whole; a norm whose path is not in it uses its own input's, as ever.
+      weight: `[H, W]` of the network's input, how much each of its pixels counts in the moments
+        that are noted. Height and width of every normalised map divide H and W.
+
+    Yields:
+      A dict that is filled with the moments of each norm's own input as the network is applied.
+    """
+    seen = {}
+
+    def share(next_fun, args, kwargs, context):
+        norm = context.module
+        if not isinstance(norm, InstanceNorm) or context.method_name != "__call__":
+            return next_fun(*args, **kwargs)
+        x, path = args[0], "/".join(norm.path)
+        if x.shape[1:3] == (1, 1):
+            return next_fun(*args, **kwargs)
+        seen[path] = _weighted_moments(x.astype(jnp.float32), weight)
+        return next_fun(*args, **{**kwargs, "moments": moments.get(path)})
+
+    with nn.intercept_methods(share):
+        yield seen
+
+
+def _weighted_moments(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`instance_moments`, each pixel counting as much as its share of `weight` `[H, W]`."""
+    height, width = x.shape[1:3]
+    share = weight.reshape(height, weight.shape[0] // height, width, -1).sum((1, 3))
+    share = (share / share.sum())[None, :, :, None]
+    mean = jnp.sum(share * x, (1, 2), keepdims=True)
+    return mean, jnp.sum(share * jnp.square(x - mean), (1, 2), keepdims=True)
