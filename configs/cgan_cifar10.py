@@ -4,7 +4,7 @@
 
 The tutorial's text gives the last convolution of the discriminator stride 1, its listing
 stride 2; the latter is `--config.nets.discriminator.strides='(2,2,2,2)'`. One fixed latent
-vector a class is sampled during training; `--config.train.sample_rows=4` shows four.
+vector a class is sampled during training; `--config.preview.rows=4` shows four.
 """
 
 from ml_collections import ConfigDict
@@ -22,7 +22,7 @@ def base() -> ConfigDict:
         {
             "data.labels": True,
             "nets.discriminator.hidden_features": (512,),
-            "train.sample_rows": 1,
+            "preview.rows": 1,
         }
     )
     return config

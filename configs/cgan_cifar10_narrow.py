@@ -26,7 +26,7 @@ def get_config(arg: str = "") -> ConfigDict:
             "optim.discriminator.learning_rate": 5e-4,
             "loss.weights.real": 0.5,
             "loss.weights.fake": 0.5,
-            "train.sample_rows": 4,
+            "preview.rows": 4,
         }
     )
     return dcgan_cifar10.in_form(config, arg)

@@ -15,6 +15,6 @@ from configs import cgan_cifar10, dcgan_cifar10, dcgan_digits
 def get_config(arg: str = "") -> ConfigDict:
     config = cgan_cifar10.base()
     config.update_from_flattened_dict(
-        dcgan_digits.DIGITS | {"nets.discriminator.hidden_features": (256,), "train.sample_rows": 4}
+        dcgan_digits.DIGITS | {"nets.discriminator.hidden_features": (256,), "preview.rows": 4}
     )
     return dcgan_cifar10.in_form(config, arg)

@@ -80,8 +80,10 @@ def base() -> ConfigDict:
     train.steps_per_call = 25  # iterations between two looks of the host
     train.log_every = 100
     train.sample_every = 100
-    train.sample_rows = 4
-    train.sample_columns = 3  # where there are no classes
+    train.remat = False  # less memory for more time: see gans.state.NetState
+
+    # `columns` where there are no classes, otherwise one for each
+    config.preview = ConfigDict({"name": "latent.Grid", "rows": 4, "columns": 3})
 
     config.checkpoint = ConfigDict({"every_steps": 1875, "keep": 3})
     config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all

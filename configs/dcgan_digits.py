@@ -17,7 +17,7 @@ def get_config(arg: str = "") -> ConfigDict:
         | {
             "nets.discriminator.features": (16, 32, 64, 64),
             "optim.generator.ema_decay": 0.99,
-            "train.sample_columns": 8,
+            "preview.columns": 8,
         }
     )
     return dcgan_cifar10.in_form(config, arg)

@@ -1,25 +1,49 @@
 """Downloads and prepares a data set, so that later runs need no network.
 
 python -m experiments.prepare --name=cifar10 --data_dir=DIR
+python -m experiments.prepare --name=cycle_gan --dataset=monet2photo --data_dir=DIR
 """
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
 
 from absl import flags
 
 from experiments import cli
-from gans.data import cifar10
+from gans import data
+from gans.errors import UserError
 
-_NAME = flags.DEFINE_enum("name", None, ["cifar10"], "The data set.", required=True)
+_NAME = flags.DEFINE_string("name", None, "The data set, or the family of them.", required=True)
+_DATASET = flags.DEFINE_string("dataset", "", "Which one of the family.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "Where to put it; by default TFDS_DATA_DIR or else ~/tensorflow_datasets."
 )
 
-_PREPARE = {"cifar10": cifar10.prepare}
-
 
 def main() -> None:
     """Prepares the data set and prints where it is."""
-    folder = _PREPARE[_NAME.value](_DATA_DIR.value)
-    print(f"{_NAME.value} is ready in {folder}")
+    prepare, title, fields = _find(_NAME.value), _NAME.value, {}
+    if "dataset" in inspect.signature(prepare).parameters:
+        fields["dataset"] = _DATASET.value
+        title += f"/{_DATASET.value}"
+    elif _DATASET.value:
+        raise UserError(f"{_NAME.value} is a single data set: leave --dataset out.")
+    folder = prepare(_DATA_DIR.value, **fields)
+    print(f"{title} is ready in {folder}")
+
+
+def _find(name: str) -> Callable:
+    """The function `prepare` of the data set `gans.data.<name>`."""
+    known = {}
+    for info in pkgutil.iter_modules(data.__path__):
+        module = importlib.import_module(f"gans.data.{info.name}")
+        if hasattr(module, "prepare"):
+            known[info.name] = module.prepare
+    if name not in known:
+        raise UserError(f"--name is {name!r}: choose one of {', '.join(known)}.")
+    return known[name]
 
 
 if __name__ == "__main__":

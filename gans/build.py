@@ -16,11 +16,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from gans import optim, runs
 from gans.data.source import DataInfo, Source
+from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
 from gans.state import GanState, create_state
@@ -61,8 +62,11 @@ _LEAST = {
     "game.latent_dim": 1,
     "train.num_steps": 1,
     "train.steps_per_call": 1,
-    "train.sample_rows": 1,
-    "train.sample_columns": 1,
+    "preview.rows": 1,
+    "preview.columns": 1,
+    "game.pool_size": 0,
+    "data.load_size": 1,
+    "data.test_images": 1,
     "train.log_every": 0,
     "train.sample_every": 0,
     "checkpoint.every_steps": 0,
@@ -83,14 +87,31 @@ def check_numbers(config: ConfigDict) -> None:
             raise UserError(f"optim.{name}.ema_decay is {spec.ema_decay}; it must be in [0, 1).")
 
 
-def data_source(data: ConfigDict) -> Source:
+def data_source(data: ConfigDict) -> Source | Unpaired:
     """Loads the data set that a config's `data` section names.
 
     A data set is a module `gans.data.<name>` whose `load` takes the fields it needs.
     """
     load = find("data", f"{data.name}.load")
-    wanted = inspect.signature(load).parameters
-    return load(**{name: value for name, value in data.items() if name in wanted})
+    return load(**_wanted(load, data))
+
+
+def preview(config: ConfigDict, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
+    """What shows the progress of a run: `gans.previews.<preview.name>`.
+
+    An object called with the networks gives the images to show, on the device, and its method
+    `picture` makes them one picture. It is made of the fields of `preview`, and of what it wants
+    of the facts about the data, the test images and the fields of `game`.
+    """
+    make = find("previews", config.preview.name)
+    known = _wanted(make, {"info": info, "test": test, **config.game})
+    fields = {key: value for key, value in config.preview.items() if key != "name"}
+    return call(make, "preview", {**known, **fields})
+
+
+def _wanted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in offered.items() if name in names}
 
 
 def game(config: ConfigDict) -> Game:
@@ -122,23 +143,36 @@ def nets(config: ConfigDict) -> dict[str, nn.Module]:
 
 def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array], GanState]:
     """A pure function from a PRNG key to the state that training starts from."""
-    modules = nets(config)
+    modules, specs = nets(config), _optim_of_nets(config, game)
     optimizers = {}
-    for name, spec in config.optim.items():
+    for name, spec in specs.items():
         constants = {key: value for key, value in spec.items() if key != "ema_decay"}
         # A schedule counts the network's own moves, of which an iteration may have two.
         moves = sum(name in player.nets for player in game.players)
         num_steps = config.train.num_steps * moves
         optimizers[name] = optim.optimizer(**constants, num_steps=num_steps)
-    batch = {"image": jnp.zeros((1, *info.image_shape))}
-    if info.classes:
-        batch["label"] = jnp.zeros((1, len(info.classes)))
     return functools.partial(
         create_state,
         game=game,
-        batch=batch,
+        batch=info.batch(),
         nets=modules,
         optimizers=optimizers,
         weights=config.loss.weights.to_dict(),
-        ema_decays={name: spec.ema_decay for name, spec in config.optim.items()},
+        ema_decays={name: spec.ema_decay for name, spec in specs.items()},
+        remat=config.train.remat,
     )
+
+
+def _optim_of_nets(config: ConfigDict, game: Game) -> dict[str, ConfigDict]:
+    """The section of `optim` for each network: its own, or that of the player who moves it.
+
+    One optimizer over all networks of a player is what one for each of them is, as long as it
+    works on each number alone, as all of `optim.OPTIMIZERS` do.
+    """
+    specs = {}
+    for player in game.players:
+        for net in player.nets:
+            if net not in config.optim and player.name not in config.optim:
+                raise UserError(f"The config has neither optim.{net} nor optim.{player.name}.")
+            specs[net] = config.optim[net if net in config.optim else player.name]
+    return specs

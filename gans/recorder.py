@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,6 @@ from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.progress import Progress
-from gans.sampling import Preview
 from gans.state import GanState, NetState
 from gans.types import Metrics
 from gans.writers import RunWriter
@@ -26,6 +25,7 @@ class Boundary(NamedTuple):
     Attributes:
       step: iterations done.
       metrics: those of each of the chunk's steps, stacked.
+      waited: seconds that the host waited for the chunk's data.
       images: samples, where some are due.
       snapshot: a copy of the state and which of its networks are finite, where a
         checkpoint is due.
@@ -33,6 +33,7 @@ class Boundary(NamedTuple):
 
     step: int
     metrics: Metrics
+    waited: float
     images: jax.Array | None
     snapshot: tuple[GanState, Mapping[str, jax.Array]] | None
 
@@ -62,7 +63,7 @@ class Recorder:
         config: ConfigDict,
         info: DataInfo,
         summary: Callable[[Metrics], Metrics],
-        preview: Preview,
+        preview: Any,
         checkpoints: Checkpoints,
         writer: RunWriter,
         progress: Progress,
@@ -73,6 +74,7 @@ class Recorder:
         # Sums over the steps since the last line of metrics, and how many they are.
         self._sums: dict[str, float] = {}
         self._count = 0
+        self._waited = 0.0
 
     def resume(self, position: dict) -> None:
         """Takes up the sums that a checkpoint's position kept."""
@@ -89,6 +91,7 @@ class Recorder:
         self._check_losses(step - count, metrics)
         self._progress.advance(step)
         self._count += count
+        self._waited += boundary.waited
         for name, values in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(np.sum(values, dtype=np.float64))
         if is_due(step - count, step, self._config.train.log_every):
@@ -109,9 +112,12 @@ class Recorder:
         means = {name: total / self._count for name, total in self._sums.items()}
         summary = self._summary(means)
         speed = self._progress.report(step, summary)
-        extra = {"epoch": self._epoch(step)} | ({"images_per_second": speed} if speed else {})
+        extra = {"epoch": self._epoch(step)}
+        if speed:
+            seconds = self._count * self._config.data.batch_size / speed
+            extra |= {"images_per_second": speed, "data_wait": min(1.0, self._waited / seconds)}
         self._writer.metrics(step, extra | summary | means)
-        self._sums, self._count = {}, 0
+        self._sums, self._count, self._waited = {}, 0, 0.0
 
     def _save(self, step: int, state: GanState, finite: Mapping[str, jax.Array]) -> None:
         for name, is_finite in finite.items():

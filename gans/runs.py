@@ -21,6 +21,8 @@ _FREE = (
     "train.log_every",
     "train.sample_every",
     "checkpoint.",
+    "train.remat",
+    "preview.",
     "data.data_dir",
     "data.resident_mib",
     "mesh.",

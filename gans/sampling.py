@@ -14,13 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
 from gans import build, runs
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.pictures import grid
 from gans.state import NetState
 
 _BATCH = 256
@@ -43,6 +41,11 @@ def render(net: NetState, latent: jax.Array, label: jax.Array | None) -> jax.Arr
       label: one-hot `[N, classes]`, or None.
     """
     images, _ = net.averaged()(latent, *(() if label is None else (label,)), train=False)
+    return to_uint8(images)
+
+
+def to_uint8(images: jax.Array) -> jax.Array:
+    """[-1, 1] to [0, 255]."""
     return jnp.clip(jnp.round((images + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
 
 
@@ -161,32 +164,6 @@ class Sampler:
         return render(self.net, latent, label)
 
 
-class Preview:
-    """The same latent vectors rendered again and again while training goes on.
-
-    Args:
-      latent_dim: of the generator.
-      info: of the data; with classes, each column of the grid is a class.
-      rows: of the grid.
-      columns: of the grid, where there are no classes.
-    """
-
-    def __init__(self, latent_dim: int, info: DataInfo, rows: int, columns: int):
-        self.classes, self.columns = info.classes, len(info.classes) or columns
-        count = rows * self.columns
-        self.latent = latents(0, 0, count, latent_dim)
-        numbers = jnp.arange(count) % self.columns
-        self.label = jax.nn.one_hot(numbers, self.columns) if info.classes else None
-
-    def __call__(self, net: NetState) -> jax.Array:
-        """uint8 `[rows * columns, H, W, C]` on the device."""
-        return render(net, self.latent, self.label)
-
-    def picture(self, images: np.ndarray, title: str) -> Image.Image:
-        """The grid, with the names of the classes above its columns."""
-        return grid(images, self.columns, title=title, labels=self.classes)
-
-
 def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     """A sampler of the generator in a run folder, which may still be training.
 
@@ -197,7 +174,14 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     Raises:
       UserError: there is no run, or no such checkpoint.
     """
-    config, info, restored = restore(workdir, step=step)
+    workdir = Path(workdir)
+    config = runs.read_config(workdir)
+    if "latent_dim" not in config.game:
+        raise UserError(
+            f"The run in {workdir} trains {config.game.name}, whose generators turn images into "
+            "images: use gans.load_translator, or experiments.translate."
+        )
+    info, restored = restore(workdir, config, step)
     return Sampler(
         restored.state.nets["generator"],
         latent_dim=config.game.latent_dim,
@@ -207,20 +191,17 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     )
 
 
-def restore(
-    workdir: str | Path, *, step: int | None = None
-) -> tuple[ConfigDict, DataInfo, Restored]:
-    """The config of a run, the facts about its data, and a checkpoint: what `load` reads.
+def restore(workdir: Path, config: ConfigDict, step: int | None) -> tuple[DataInfo, Restored]:
+    """The facts about a run's data, and its checkpoint of `step`, the newest if None.
 
     Raises:
-      UserError: as `load`.
+      UserError: there is no such checkpoint.
     """
-    workdir = Path(workdir)
-    config, info = runs.read_config(workdir), runs.read_info(workdir)
+    info = runs.read_info(workdir)
     start = build.start(config, build.game(config), info)
     target = jax.eval_shape(start, jax.random.key(0))
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
     restored = checkpoints.restore(target, step=step)
     if restored is None:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
-    return config, info, restored
+    return info, restored

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from flax.training import train_state
 
-from gans.types import Batch, Game
+from gans.types import Batch, Game, Memory
 
 
 class NetState(train_state.TrainState):
@@ -24,12 +24,15 @@ class NetState(train_state.TrainState):
       ema_model_state: the same average of `model_state`: the running statistics of the
         raw parameters would not suit the averaged ones.
       ema_decay: decay of the averages for each move, in [0, 1).
+      remat: whether training computes a forward pass anew for its gradient instead of
+        keeping what it computed: less memory, more time (Chen et al. 2016, arXiv:1604.06174).
     """
 
     model_state: Mapping[str, Any]
     ema_params: Any = None
     ema_model_state: Any = None
     ema_decay: float = struct.field(pytree_node=False, default=0.0)
+    remat: bool = struct.field(pytree_node=False, default=False)
 
     def __call__(
         self, *inputs: jax.Array, train: bool = True, key: jax.Array | None = None
@@ -41,13 +44,15 @@ class NetState(train_state.TrainState):
           train: batch statistics and dropout when True, running statistics when False.
           key: for dropout, in networks that have it.
         """
-        output, model_state = self.apply_fn(
-            {"params": self.params, **self.model_state},
-            *inputs,
-            train=train,
-            mutable=list(self.model_state) if train else [],
-            rngs=None if key is None else {"dropout": key},
-        )
+
+        def forward(variables, inputs, rngs):
+            mutable = list(self.model_state) if train else []
+            return self.apply_fn(variables, *inputs, train=train, mutable=mutable, rngs=rngs)
+
+        if self.remat and train:
+            forward = jax.checkpoint(forward)
+        variables = {"params": self.params, **self.model_state}
+        output, model_state = forward(variables, inputs, {} if key is None else {"dropout": key})
         return output, self.replace(model_state=model_state) if train else self
 
     def descend(self, grads: Any) -> NetState:
@@ -77,12 +82,14 @@ class GanState(struct.PyTreeNode):
       nets: a `NetState` for each network's name.
       weights: float32 scalars by loss term. Values, not constants of the compiled
         program, so that a weight can be changed without compiling again.
+      memory: what the game keeps besides, or None.
     """
 
     step: jax.Array
     key: jax.Array
     nets: dict[str, NetState]
     weights: dict[str, jax.Array]
+    memory: Memory = None
 
 
 def create_net(
@@ -91,6 +98,7 @@ def create_net(
     inputs: tuple[jax.Array, ...],
     tx: optax.GradientTransformation,
     ema_decay: float = 0.0,
+    remat: bool = False,
 ) -> NetState:
     """Initialises one network; `ema_decay` 0 keeps no average."""
     variables = module.init(key, *inputs, train=False)
@@ -105,6 +113,7 @@ def create_net(
         ema_params=ema_params if ema_decay else None,
         ema_model_state=ema_model_state if ema_decay else None,
         ema_decay=ema_decay,
+        remat=remat,
     )
 
 
@@ -117,6 +126,7 @@ def create_state(
     optimizers: Mapping[str, optax.GradientTransformation],
     weights: Mapping[str, float],
     ema_decays: Mapping[str, float] | None = None,
+    remat: bool = False,
 ) -> GanState:
     """The state at step 0. Pure: can be run under `jax.jit` and `jax.eval_shape`.
 
@@ -128,6 +138,7 @@ def create_state(
       optimizers: the optimizer of each network, by name.
       weights: the weight of each loss term, by name.
       ema_decays: by name, for the networks of which an average is kept.
+      remat: as in `NetState`, for all networks.
     """
     run_key, draw_key, *net_keys = jax.random.split(key, 2 + len(nets))
     inputs = game.inputs(batch, game.draw(draw_key, batch, None))
@@ -138,9 +149,10 @@ def create_state(
         key=run_key,
         nets={
             name: create_net(
-                keys[name], module, inputs[name], optimizers[name], decays.get(name, 0.0)
+                keys[name], module, inputs[name], optimizers[name], decays.get(name, 0.0), remat
             )
             for name, module in nets.items()
         },
         weights={name: jnp.asarray(value, jnp.float32) for name, value in weights.items()},
+        memory=game.memory(batch),
     )

@@ -12,6 +12,7 @@ import functools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ from gans import build, parallel, runs
 from gans.checkpoints import Checkpoints
 from gans.data.pipeline import Feed, Pipeline, make_pipeline
 from gans.data.source import DataInfo, Source
+from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.progress import Progress
 from gans.recorder import Boundary, Recorder, is_due, snapshot
-from gans.sampling import Preview
 from gans.state import GanState
 from gans.types import Metrics
 from gans.update import update
@@ -42,7 +43,9 @@ class Interrupted(Exception):
         self.number = number
 
 
-def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None) -> GanState:
+def run(
+    config: ConfigDict, workdir: str | Path, *, source: Source | Unpaired | None = None
+) -> GanState:
     """Trains as the config says, from where the run folder left off, up to `train.num_steps`.
 
     Args:
@@ -69,9 +72,7 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
     source = build.data_source(config.data) if source is None else source
     info = source.info(config.data.labels)
     start = build.start(config, game, info)
-    preview = Preview(
-        config.game.latent_dim, info, config.train.sample_rows, config.train.sample_columns
-    )
+    preview = build.preview(config, info, source.test)
     _check_fit(start, preview, info)
     pipeline = make_pipeline(
         source,
@@ -119,18 +120,18 @@ def run(config: ConfigDict, workdir: str | Path, *, source: Source | None = None
     return loop.state
 
 
-def _check_fit(start: Callable, preview: Preview, info: DataInfo) -> None:
+def _check_fit(start: Callable, preview: Callable, info: DataInfo) -> None:
     """Raises UserError if the networks cannot be built for these images."""
     try:
         state = jax.eval_shape(start, jax.random.key(0))
-        made = jax.eval_shape(preview, state.nets["generator"])
+        made = jax.eval_shape(preview, state.nets)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"The networks do not fit: {error}.") from error
     if any(0 in leaf.shape for leaf in jax.tree.leaves(state.nets)):
         raise UserError("The networks do not fit: one of them has a layer without features.")
     if made.shape[1:] != info.image_shape:
         raise UserError(
-            f"The generator makes images of shape {made.shape[1:]}, but the data has "
+            f"A generator makes images of shape {made.shape[1:]}, but the data has "
             f"{info.image_shape}; set data.image_size and data.channels, which the networks follow."
         )
 
@@ -176,7 +177,7 @@ class Loop:
     config: ConfigDict
     advance: Callable[[GanState, Feed], tuple[GanState, Metrics]]
     pipeline: Pipeline
-    preview: Preview
+    preview: Callable
     interrupt: list[int]
     state: GanState
     step: int
@@ -186,7 +187,10 @@ class Loop:
         train, every = self.config.train, self.config.checkpoint.every_steps
         stops = chunk_ends(self.step, train.num_steps, train.steps_per_call)
         feeds = self.pipeline.feeds(self.step, np.diff([self.step, *stops]).tolist())
-        for step, feed in zip(stops, feeds, strict=True):
+        for step in stops:
+            asked = time.perf_counter()
+            feed = next(feeds)
+            waited = time.perf_counter() - asked
             before, self.step = self.step, step
             self.state, metrics = self.advance(self.state, feed)
             last = step == train.num_steps or bool(self.interrupt)
@@ -195,7 +199,8 @@ class Loop:
             yield Boundary(
                 step,
                 metrics,
-                self.preview(self.state.nets["generator"]) if sample else None,
+                waited,
+                self.preview(self.state.nets) if sample else None,
                 snapshot(self.state) if save else None,
             )
             if last:

@@ -38,7 +38,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import build, tiles
+from gans import build, runs, tiles
 from gans.data import images
 from gans.errors import UserError
 from gans.models import layers
@@ -193,10 +193,14 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: int | None = N
     """
     if direction not in DIRECTIONS:
         raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
-    config, info, restored = restore(workdir, step=step)
-    name = DIRECTIONS[direction]
+    workdir, name = Path(workdir), DIRECTIONS[direction]
+    config = runs.read_config(workdir)
     if name not in config.nets:
-        raise UserError(f"The run in {workdir} makes images of noise: it has no {name}.")
+        raise UserError(
+            f"The run in {workdir} trains {config.game.name}, which translates no images: use "
+            "gans.load, or experiments.sample."
+        )
+    info, restored = restore(workdir, config, step)
     return Translator(
         restored.state.nets[name],
         channels=info.image_shape[-1],

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 
 Batch = Mapping[str, jax.Array]
-"""`image`: float32 `[B, H, W, C]` in [-1, 1]; `label`, if any: one-hot float32 `[B, classes]`."""
+"""`image`: float32 `[B, H, W, C]` in [-1, 1]; `label`, if any: one-hot float32 `[B, classes]`.
+Of two unpaired domains `a` and `b`, such images both."""
 
 Metrics = dict[str, jax.Array]
 """Scalars by name."""
@@ -17,8 +18,12 @@ Metrics = dict[str, jax.Array]
 Nets = Mapping[str, Any]
 """A `gans.state.NetState` under each network's name."""
 
-Noise = Mapping[str, jax.Array]
-"""What a game draws at random for one iteration, under names of its own."""
+Given = Mapping[str, jax.Array]
+"""What a player has beside the batch, under names of the game's own: what was drawn at random
+for this iteration, and what players before it made."""
+
+Memory = Any
+"""What a game keeps from one iteration to the next besides its networks: a pytree, or None."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +36,19 @@ class Outcome:
         statistics have moved. Other players' networks are left out: a frozen
         network's statistics stay as they are.
       metrics: further scalars to log.
+      made: images that the players after this one are given, as constants to them.
     """
 
     terms: Metrics
     nets: Nets
     metrics: Metrics = dataclasses.field(default_factory=dict)
+    made: Given = dataclasses.field(default_factory=dict)
+
+
+def recall_nothing(memory: Memory, given: Given, axis_name: str | None) -> tuple[Memory, Given]:
+    """The `recall` of a player that has no use for the past."""
+    del axis_name
+    return memory, given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +59,17 @@ class Player:
       name: what its metrics are logged under.
       nets: names of the networks it moves; all others are constants to it.
       terms: names of the terms its loss is the weighted sum of.
-      loss: `loss(nets, batch, noise) -> Outcome`, a pure function.
+      loss: `loss(nets, batch, given) -> Outcome`, a pure function.
+      recall: `recall(memory, given, axis_name) -> (memory, given)`, before the loss: what it
+        looks up in the game's memory, and leaves there. Under `axis_name`, `given` has this
+        device's share of the images, and the memory must come out the same on every device.
     """
 
     name: str
     nets: tuple[str, ...]
     terms: tuple[str, ...]
-    loss: Callable[[Nets, Batch, Noise], Outcome]
+    loss: Callable[[Nets, Batch, Given], Outcome]
+    recall: Callable[[Memory, Given, str | None], tuple[Memory, Given]] = recall_nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +77,24 @@ class Game:
     """Who plays against whom, in which order.
 
     Attributes:
-      players: moved one after the other, each seeing the moves before its own.
-      draw: `draw(key, batch, axis_name) -> Noise`, the randomness of one iteration,
+      rounds: played one after the other. The players of one round move at once: all their
+        gradients are taken at the parameters that the round began with.
+      draw: `draw(key, batch, axis_name) -> Given`, the randomness of one iteration,
         shared by all players. Under `axis_name` it gives this device's share of the
         noise that one device would draw for the whole batch.
-      inputs: `inputs(batch, noise) -> {net: arguments}`, what each network is
+      inputs: `inputs(batch, given) -> {net: arguments}`, what each network is
         first called with, to create its parameters.
       summary: `summary(metrics) -> Metrics`, the few numbers worth a progress line.
+      memory: `memory(batch) -> Memory`, the memory to start with, for images like the batch's.
     """
 
-    players: tuple[Player, ...]
-    draw: Callable[[jax.Array, Batch, str | None], Noise]
-    inputs: Callable[[Batch, Noise], Mapping[str, tuple[jax.Array, ...]]]
+    rounds: tuple[tuple[Player, ...], ...]
+    draw: Callable[[jax.Array, Batch, str | None], Given]
+    inputs: Callable[[Batch, Given], Mapping[str, tuple[jax.Array, ...]]]
     summary: Callable[[Metrics], Metrics]
+    memory: Callable[[Batch], Memory] = lambda batch: None
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """All players, in order."""
+        return tuple(player for players in self.rounds for player in players)

@@ -80,7 +80,7 @@ def test_the_tutorial_configs_hold_the_tutorials_constants(name):
     assert config.train.sample_every == 100 and config.game.latent_dim == 100
     for optim in config.optim.values():
         assert (optim.learning_rate, optim.b1, optim.b2, optim.eps) == (2e-4, 0.5, 0.999, 1e-7)
-    assert (config.train.sample_rows, config.train.sample_columns) == (
+    assert (config.preview.rows, config.preview.columns) == (
         (4, 3) if name.startswith("dcgan") else (1, 3)
     )
 

@@ -19,6 +19,7 @@ RANKS = (
         "gans.evaluators",
         "gans.parallel",
         "gans.pictures",
+        "gans.previews",
         "gans.progress",
         "gans.recorder",
         "gans.runs",

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from gans.games.judge import judge
 from gans.losses.adversarial import Adversarial
-from gans.types import Batch, Game, Metrics, Nets, Noise, Outcome, Player
+from gans.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
 
 
 def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:
@@ -27,9 +28,21 @@ def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:
     Loss terms: `real` and `fake` of the discriminator, `adversarial` of the generator.
     """
 
-    def discriminator(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
-        real, net = judge(nets["discriminator"], batch["image"], batch, adversarial, True)
-        fake, net = judge(net, generate(nets, batch, noise), batch, adversarial, False)
+    def discriminator(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+        real, net = judge(
+            nets["discriminator"],
+            batch["image"],
+            *condition(batch),
+            adversarial=adversarial,
+            real=True,
+        )
+        fake, net = judge(
+            net,
+            generate(nets, batch, noise),
+            *condition(batch),
+            adversarial=adversarial,
+            real=False,
+        )
         return Outcome(
             terms={"real": real["loss"], "fake": fake["loss"]},
             nets={"discriminator": net},
@@ -55,16 +68,24 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
     The summary's `d_loss` is half the sum of the first two, as the tutorials print it.
     """
 
-    def d_real(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+    def d_real(nets: Nets, batch: Batch, noise: Given) -> Outcome:
         del noise
-        real, net = judge(nets["discriminator"], batch["image"], batch, adversarial, True)
+        real, net = judge(
+            nets["discriminator"],
+            batch["image"],
+            *condition(batch),
+            adversarial=adversarial,
+            real=True,
+        )
         return Outcome(
             {"real": real["loss"]}, {"discriminator": net}, {"accuracy": real["accuracy"]}
         )
 
-    def d_fake(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+    def d_fake(nets: Nets, batch: Batch, noise: Given) -> Outcome:
         images = generate(nets, batch, noise)
-        fake, net = judge(nets["discriminator"], images, batch, adversarial, False)
+        fake, net = judge(
+            nets["discriminator"], images, *condition(batch), adversarial=adversarial, real=False
+        )
         return Outcome(
             {"fake": fake["loss"]}, {"discriminator": net}, {"accuracy": fake["accuracy"]}
         )
@@ -87,24 +108,25 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
 def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
     """What both forms share: the noise, the generator's move, and how networks are first called."""
 
-    def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Noise:
+    def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Given:
         return {"latent": normal_share(key, (len(batch["image"]), latent_dim), axis_name)}
 
-    def generator(nets: Nets, batch: Batch, noise: Noise) -> Outcome:
+    def generator(nets: Nets, batch: Batch, noise: Given) -> Outcome:
         images, net = nets["generator"](noise["latent"], *condition(batch))
         logits, _ = nets["discriminator"](images, *condition(batch))
         loss = jnp.mean(adversarial.generator(logits))
         return Outcome({"adversarial": loss}, {"generator": net})
 
-    def inputs(batch: Batch, noise: Noise) -> Mapping[str, tuple[jax.Array, ...]]:
+    def inputs(batch: Batch, noise: Given) -> Mapping[str, tuple[jax.Array, ...]]:
         label = condition(batch)
         return {
             "generator": (noise["latent"], *label),
             "discriminator": (batch["image"], *label),
         }
 
-    player = Player("generator", ("generator",), ("adversarial",), generator)
-    return Game(players=(*players, player), draw=draw, inputs=inputs, summary=summary)
+    players = (*players, Player("generator", ("generator",), ("adversarial",), generator))
+    rounds = tuple((player,) for player in players)
+    return Game(rounds=rounds, draw=draw, inputs=inputs, summary=summary)
 
 
 def condition(batch: Batch) -> tuple[jax.Array, ...]:
@@ -112,24 +134,10 @@ def condition(batch: Batch) -> tuple[jax.Array, ...]:
     return (batch["label"],) if "label" in batch else ()
 
 
-def generate(nets: Nets, batch: Batch, noise: Noise) -> jax.Array:
+def generate(nets: Nets, batch: Batch, noise: Given) -> jax.Array:
     """Images `[B, H, W, C]` of the generator in training mode, its statistics left alone."""
     images, _ = nets["generator"](noise["latent"], *condition(batch))
     return images
-
-
-def judge(
-    net, images: jax.Array, batch: Batch, adversarial: Adversarial, real: bool
-) -> tuple[Metrics, object]:
-    """The discriminator's mean loss and accuracy on images it should call real, or fake.
-
-    A logit is called right where it costs less under the true answer than under the
-    other one, whichever adversarial loss is in use.
-    """
-    logits, net = net(images, *condition(batch))
-    losses = adversarial.discriminator(logits, real)
-    right = losses < adversarial.discriminator(logits, not real)
-    return {"loss": jnp.mean(losses), "accuracy": jnp.mean(right.astype(jnp.float32))}, net
 
 
 def normal_share(key: jax.Array, shape: tuple[int, int], axis_name: str | None) -> jax.Array:

@@ -1,0 +1,20 @@
+"""CycleGAN of the paper on a folder of one's own: trainA, trainB and, if any, testA and testB.
+
+    python -m experiments.train --config=configs/cyclegan_folder.py --workdir=runs/mine \\
+        --config.data.data_dir=path/to/folder
+
+Pictures of any size and mode, cropped to squares at their centres. 200,000 iterations, the
+second half at a falling learning rate; the samples tell when it is enough.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    config = cyclegan_monet2photo_resnet.base()
+    config.data.name = "unpaired_folder"
+    config.train.num_steps = 200_000
+    config.checkpoint.every_steps = 5000
+    return cyclegan_monet2photo.in_form(config, arg)

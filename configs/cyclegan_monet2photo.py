@@ -1,0 +1,159 @@
+"""CycleGAN as in the TensorFlow tutorial: U-Nets that turn photographs into Monets and back.
+
+    python -m experiments.train --config=configs/cyclegan_monet2photo.py --workdir=runs/monet
+
+https://www.tensorflow.org/tutorials/generative/cyclegan: cross entropy, Keras' constants, no
+history of fakes, constant learning rates, 20 epochs of one image of each domain at a time.
+The tutorial ends an epoch with the smaller domain; here it has as many iterations as the
+larger has images, 6,287, so that every photograph is seen.
+
+A is Monet, B is photographs. `--config.data.dataset=` names another data set of the paper
+(horse2zebra, summer2winter_yosemite, ...), downloaded and prepared on first use. A loss weight
+of both directions is `--config.loss.cycle` or `--config.loss.identity`; `--config.loss.weights.`
+has one for each. `generator_ba` and `discriminator_b` follow what is set for `generator_ab` and
+`discriminator_a`, but for what is set for themselves.
+
+`:test` gives a form that runs in seconds on crops of two photographs.
+"""
+
+from ml_collections import ConfigDict
+
+EPOCH = 6287  # images of the larger domain
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    return in_form(base(), arg)
+
+
+def base() -> ConfigDict:
+    """The experiment, still to be varied."""
+    config = ConfigDict()
+    config.seed = 0
+
+    config.data = data = ConfigDict()
+    data.name = "cycle_gan"
+    data.dataset = "monet2photo"
+    data.data_dir = ""  # where the data is, or is to be prepared; empty for TFDS_DATA_DIR
+    data.load_size = 286  # images are resized to this, cropped at random
+    data.image_size = 256
+    data.resize = "nearest"
+    data.flip = True
+    data.channels = 3
+    data.labels = False
+    data.batch_size = 1  # of each domain
+    data.test_images = 3  # of each domain, translated to show progress
+    data.unreadable = "fail"  # or "skip": what to do about broken files in a folder of images
+    data.resident_mib = 2048  # a larger domain is streamed instead of kept on the device
+
+    # How many generated images of each domain are remembered; 0 for none.
+    config.game = ConfigDict({"name": "cycle.game", "pool_size": 0})
+
+    config.nets = twins(
+        generator={
+            "name": "unet.Generator",
+            "features": (64, 128, 256, 512, 512, 512, 512, 512),
+            "dropout": 0.5,
+            "slope": 0.3,
+        },
+        discriminator={
+            "name": "patchgan.Discriminator",
+            "features": 64,
+            "depth": 3,
+            "slope": 0.3,
+            "affine": True,
+            "use_bias": False,
+        },
+        data=data,
+    )
+
+    config.optim = ConfigDict()
+    for net in config.nets:
+        config.optim[net] = adam("keras_adam", 1e-7)
+
+    config.loss = loss = ConfigDict()
+    loss.adversarial = "non_saturating"
+    loss.cycle = 10.0
+    loss.identity = 5.0
+    loss.weights = weights = ConfigDict()
+    for way in ("ab", "ba"):
+        weights[f"adversarial_{way}"] = 1.0
+    for domain in ("a", "b"):
+        # Multiplied, the references can be overridden one by one.
+        weights[f"cycle_{domain}"] = loss.get_ref("cycle") * 1.0
+        weights[f"identity_{domain}"] = loss.get_ref("identity") * 1.0
+        weights[f"real_{domain}"] = weights[f"fake_{domain}"] = 0.5
+
+    config.train = train = ConfigDict()
+    train.num_steps = 20 * EPOCH
+    train.steps_per_call = 10  # iterations between two looks of the host
+    train.log_every = 100
+    train.sample_every = 1000
+    train.remat = False  # less memory for more time: see gans.state.NetState
+
+    config.preview = ConfigDict({"name": "cycle.Translations"})
+    config.checkpoint = ConfigDict({"every_steps": 5 * EPOCH, "keep": 5})
+    config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
+
+    return config
+
+
+def twins(*, generator: dict, discriminator: dict, data: ConfigDict) -> ConfigDict:
+    """The four networks, the second of a pair following the first."""
+    nets = ConfigDict()
+    nets.generator_ab = ConfigDict(
+        generator
+        | {"channels": data.get_ref("channels"), "upsampling": "transposed", "dtype": "float32"}
+    )
+    nets.discriminator_a = ConfigDict(discriminator | {"dtype": "float32"})
+    for twin, net in (("generator_ab", "generator_ba"), ("discriminator_a", "discriminator_b")):
+        refs = {field: nets[twin].get_ref(field) for field in nets[twin]}
+        # As references of their own, they can be overridden without the first's.
+        nets[net] = ConfigDict({field: ref.identity() for field, ref in refs.items()})
+    return nets
+
+
+def adam(name: str, eps: float, schedule: str = "constant") -> ConfigDict:
+    """Adam with CycleGAN's constants."""
+    return ConfigDict(
+        {
+            "name": name,
+            "learning_rate": 2e-4,
+            "b1": 0.5,
+            "b2": 0.999,
+            "eps": eps,
+            "schedule": schedule,
+            "ema_decay": 0.0,  # of an average of the parameters to translate with; 0 keeps none
+        }
+    )
+
+
+def in_form(config: ConfigDict, arg: str) -> ConfigDict:
+    """Locks a config, made small first if `arg` is "test".
+
+    Raises:
+      ValueError: there is no form of that name.
+    """
+    if arg == "test":
+        config.update_from_flattened_dict(TEST)
+        generator = config.nets.generator_ab
+        if "blocks" in generator:
+            generator.update(blocks=1, features=4)
+        else:
+            generator.features = (4, 8, 8)
+    elif arg:
+        raise ValueError(f"this config has the form :test, and no form :{arg}")
+    return config.lock()
+
+
+TEST = {
+    "data.name": "photographs",
+    "data.load_size": 36,
+    "data.image_size": 32,
+    "nets.discriminator_a.features": 4,
+    "nets.discriminator_a.depth": 1,
+    "train.num_steps": 4,
+    "train.steps_per_call": 2,
+    "train.log_every": 2,
+    "train.sample_every": 2,
+    "checkpoint.every_steps": 2,
+}

@@ -1,0 +1,44 @@
+"""CycleGAN as in the paper and its PyTorch code: ResNets turn photographs into Monets and back.
+
+    python -m experiments.train --config=configs/cyclegan_monet2photo_resnet.py --workdir=runs/monet
+
+Zhu et al. 2017, arXiv:1703.10593: least squares, a history of 50 fakes, 100 epochs at a
+constant learning rate and 100 down to zero. Published weights of this setting can be had
+with `experiments.import_pytorch`. 9 residual blocks are for 256 pixels; the paper takes 6
+for 128: `--config.nets.generator_ab.blocks=6`.
+
+A is Monet, B is photographs; see `cyclegan_monet2photo` for what can be set.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cyclegan_monet2photo
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    return cyclegan_monet2photo.in_form(base(), arg)
+
+
+def base() -> ConfigDict:
+    """The experiment, still to be varied."""
+    config = cyclegan_monet2photo.base()
+    config.data.resize = "bicubic"
+    config.game.pool_size = 50
+    config.nets = cyclegan_monet2photo.twins(
+        generator={"name": "resnet.Generator", "features": 64, "blocks": 9},
+        discriminator={
+            "name": "patchgan.Discriminator",
+            "features": 64,
+            "depth": 3,
+            "slope": 0.2,
+            "affine": False,
+            "use_bias": True,
+        },
+        data=config.data,
+    )
+    config.optim = ConfigDict()
+    for player in ("generators", "discriminators"):
+        config.optim[player] = cyclegan_monet2photo.adam("adam", 1e-8, "constant_linear")
+    config.loss.adversarial = "least_squares"
+    config.train.num_steps = 200 * cyclegan_monet2photo.EPOCH
+    return config

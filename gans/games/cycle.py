@@ -1,0 +1,125 @@
+"""CycleGAN: two domains, a generator each way, a discriminator for each (arXiv:1703.10593).
+
+Zhu et al. 2017, section 3: `generator_ab` is the paper's G: X -> Y and `generator_ba` its
+F: Y -> X; `discriminator_a` and `discriminator_b` judge images of A and B.
+
+All gradients of an iteration are taken at the parameters it began with. The fakes that the
+generators made for their own loss are the ones that the discriminators judge, after an
+exchange with a pool of earlier ones. Every forward pass of a generator drops numbers anew.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import jax
+
+from gans import memory
+from gans.games.judge import judge
+from gans.losses.adversarial import Adversarial
+from gans.losses.reconstruction import l1
+from gans.types import Batch, Game, Given, Memory, Metrics, Nets, Outcome, Player
+
+GENERATORS = ("generator_ab", "generator_ba")
+DISCRIMINATORS = ("discriminator_a", "discriminator_b")
+G_TERMS = ("adversarial_ab", "adversarial_ba", "cycle_a", "cycle_b", "identity_a", "identity_b")
+D_TERMS = ("real_a", "fake_a", "real_b", "fake_b")
+FAKES = {"fake_a": "a", "fake_b": "b"}
+
+
+def game(*, adversarial: Adversarial, pool_size: int) -> Game:
+    """The game of the paper, whose adversarial loss is `least_squares` and pool size 50.
+
+    Loss terms of the generators, for either direction: `adversarial_ab` is what
+    `discriminator_b` says of B made from A; `cycle_a` is how far A is from A made of B made
+    of A (eq. 2); `identity_a` is how far `generator_ba`, whose work it is to make A, leaves
+    A as it is (section 5.2). Of the discriminators: `real_a`, `fake_a`, `real_b`, `fake_b`.
+
+    Args:
+      adversarial: the adversarial loss.
+      pool_size: generated images of each domain to remember; 0 to judge the newest alone.
+    """
+
+    def generators(nets: Nets, batch: Batch, given: Given) -> Outcome:
+        a, b, key = batch["a"], batch["b"], given["dropout"]
+        fake_b, ab = nets["generator_ab"](a, key=key[0])
+        fake_a, ba = nets["generator_ba"](b, key=key[1])
+        cycled_a, ba = ba(fake_b, key=key[2])
+        cycled_b, ab = ab(fake_a, key=key[3])
+        same_a, ba = ba(a, key=key[4])
+        same_b, ab = ab(b, key=key[5])
+        logits_a, _ = nets["discriminator_a"](fake_a)
+        logits_b, _ = nets["discriminator_b"](fake_b)
+        return Outcome(
+            terms={
+                "adversarial_ab": adversarial.generator(logits_b).mean(),
+                "adversarial_ba": adversarial.generator(logits_a).mean(),
+                "cycle_a": l1(cycled_a, a),
+                "cycle_b": l1(cycled_b, b),
+                "identity_a": l1(same_a, a),
+                "identity_b": l1(same_b, b),
+            },
+            nets={"generator_ab": ab, "generator_ba": ba},
+            made={"fake_a": fake_a, "fake_b": fake_b},
+        )
+
+    def discriminators(nets: Nets, batch: Batch, given: Given) -> Outcome:
+        terms, judges, metrics = {}, {}, {}
+        for domain, name in zip("ab", DISCRIMINATORS, strict=True):
+            real, net = judge(nets[name], batch[domain], adversarial=adversarial, real=True)
+            fakes = given[f"fake_{domain}"]
+            fake, judges[name] = judge(net, fakes, adversarial=adversarial, real=False)
+            terms |= {f"real_{domain}": real["loss"], f"fake_{domain}": fake["loss"]}
+            metrics[f"accuracy_{domain}"] = 0.5 * (real["accuracy"] + fake["accuracy"])
+        return Outcome(terms, judges, metrics)
+
+    players = (
+        Player("generators", GENERATORS, G_TERMS, generators),
+        Player("discriminators", DISCRIMINATORS, D_TERMS, discriminators, recall),
+    )
+    pools = functools.partial(create_pools, pool_size)
+    return Game(rounds=(players,), draw=draw, inputs=inputs, summary=summary, memory=pools)
+
+
+def create_pools(size: int, batch: Batch) -> Memory:
+    """A pool of `size` for the fakes of each domain; none if that is 0."""
+    if size == 0:
+        return {}
+    return {fakes: memory.create(size, batch[domain].shape[1:]) for fakes, domain in FAKES.items()}
+
+
+def recall(pools: Memory, given: Given, axis_name: str | None) -> tuple[Memory, Given]:
+    """Exchanges the fakes with the pools, where there are any."""
+    keys = dict(zip(FAKES, given["pool"], strict=True))
+    kept, fakes = {}, {}
+    for name, pool in pools.items():
+        kept[name], fakes[name] = memory.query(pool, given[name], keys[name], axis_name)
+    return kept, {**given, **fakes}
+
+
+def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Given:
+    """A key for each forward pass of a generator, and for each pool; the same on every device."""
+    del batch, axis_name
+    dropout_key, pool_key = jax.random.split(key)
+    return {"dropout": jax.random.split(dropout_key, 6), "pool": jax.random.split(pool_key)}
+
+
+def inputs(batch: Batch, given: Given) -> Mapping[str, tuple[jax.Array, ...]]:
+    """Every network takes images."""
+    del given
+    nets = zip(GENERATORS + DISCRIMINATORS, "abab", strict=True)
+    return {name: (batch[domain],) for name, domain in nets}
+
+
+def summary(metrics: Metrics) -> Metrics:
+    """Losses, their reconstruction parts unweighted, and how often the discriminators are right."""
+    g, d = "generators", "discriminators"
+    return {
+        "g_loss": metrics[f"{g}/loss"],
+        "d_loss": metrics[f"{d}/loss"],
+        "cycle": 0.5 * (metrics[f"{g}/cycle_a"] + metrics[f"{g}/cycle_b"]),
+        "identity": 0.5 * (metrics[f"{g}/identity_a"] + metrics[f"{g}/identity_b"]),
+        "accuracy_a": metrics[f"{d}/accuracy_a"],
+        "accuracy_b": metrics[f"{d}/accuracy_b"],
+    }
