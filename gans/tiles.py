@@ -50,8 +50,8 @@ def cut(extent: int, *, tile: int, overlap: int, unit: int, least: int) -> Cut:
       least: the image is extended to this many pixels too, a multiple of `unit`.
     """
     extended = max(least, math.ceil(extent / unit) * unit)
+    count = math.ceil(max(0, extended - tile) / (tile - overlap)) + 1
     tile = min(tile, extended)
-    count = math.ceil((extended - tile) / (tile - overlap)) + 1
     # Rounded down between multiples of the unit: neighbours share one unit less at most.
     steps = np.linspace(0, (extended - tile) // unit, count)
     starts = np.floor(steps).astype(int) * unit
@@ -92,12 +92,12 @@ def blend(
             band[:, left : left + columns.tile] += weight[..., None] * tile_at(i, j)
         # No later tile reaches the rows before the next one's start.
         done = image[start:end]
-        done[...] = to_uint8(band[: len(done), : columns.extent])
+        done[...] = _to_uint8(band[: len(done), : columns.extent])
         band[: start - end] = band[end - start :].copy()
         band[start - end :] = 0
     return image
 
 
-def to_uint8(image: np.ndarray) -> np.ndarray:
+def _to_uint8(image: np.ndarray) -> np.ndarray:
     """From [-1, 1] to [0, 255]."""
     return np.clip(np.round((image + 1.0) * 127.5), 0, 255).astype(np.uint8)

@@ -12,11 +12,13 @@ tiles as float32, and the picture itself.
 variance of each feature map over the whole image. A tile that used its own would be of
 another contrast than its neighbour: a blue sky alone is stretched until its noise is as
 strong as the houses below. So all tiles are given the moments of the whole image, which no
-tile knows, and which therefore are estimated before anything is painted: the tiles are sent
-through the network, the moments of each norm's input noted in every tile, and pooled. In
-the first pass each tile is still normalised by its own moments, so only the first norm's are
-right; given them, the second's become right in the next pass, and so on. It need not go on
-for as many passes as there are norms: see `_PASSES`.
+tile knows. They are estimated before anything is painted: patches from all over the image go
+through the network as one batch, each norm pooling the moments of all of them before it
+normalises them all alike, and these are the moments that the tiles are given. It has to be
+one batch: patches that go through one after the other, each normalised by what the last round
+found, approach the moments of the whole only in as many rounds as there are norms, and are
+the further off in between. An image of up to a megapixel is in the patches as a whole, each
+pixel counting once; of a larger one they are a sample.
 
 *Networks that see the whole image.* A U-Net halves its training images to a single pixel:
 its innermost units know the whole image and touch its borders, and of larger images they
@@ -52,8 +54,8 @@ _TILE = 512  # pixels of a local network's tiles
 _OVERLAP = 64  # what neighbours share of them
 _WHOLE = 4  # a network whose innermost map is at most this wide in training sees whole images
 _LEAST = 8  # the least width of the innermost map of any other
-_PASSES = 3
-_SAMPLE = 24  # the most tiles that a pass goes through
+_PATCH = 256  # pixels of the patches that a local network's moments are pooled from
+_SAMPLED = 2**20  # pixels of all patches together
 
 
 class Translator:
@@ -65,6 +67,7 @@ class Translator:
       multiple: what its images' height and width must be multiples of.
       step: iterations it was trained for.
       tile: height and width of the largest image it is given at once.
+      patch: height and width of the parts that its norms' moments are pooled from.
       overlap: the least that neighbouring tiles share.
     """
 
@@ -77,10 +80,10 @@ class Translator:
         self.net = net.replace(opt_state=(), ema_params=None, ema_model_state=None)
         self.channels, self.multiple, self.step = channels, multiple, step
         if image_size <= _WHOLE * multiple:
-            self.tile, self.overlap = image_size, image_size // 2
+            self.tile, self.patch, self.overlap = image_size, image_size, image_size // 2
             self._unit, self._least = 1, image_size
         else:
-            self.tile, self.overlap = max(_TILE, image_size), _OVERLAP
+            self.tile, self.patch, self.overlap = max(_TILE, image_size), _PATCH, _OVERLAP
             self._unit, self._least = multiple, _LEAST * multiple
 
     def translate(
@@ -100,79 +103,84 @@ class Translator:
           UserError: it is no such picture.
         """
         pixels = _pixels(picture, self.channels)
+        rows, columns = self._cuts(pixels, self.tile)
+        total = len(rows.starts) * len(columns.starts)
+        moments = self._moments(pixels) if total > 1 else {}
+        done = itertools.count(1)
+
+        def tile_at(i: int, j: int) -> np.ndarray:
+            tile = np.asarray(_paint(self.net, _part(pixels, rows, columns, i, j), moments))
+            progress(next(done), total)
+            return tile
+
+        return tiles.blend(rows, columns, self.channels, tile_at)
+
+    def _cuts(self, pixels: np.ndarray, tile: int) -> tuple[tiles.Cut, tiles.Cut]:
+        """How rows and columns are cut into tiles of this size."""
         cut = functools.partial(
-            tiles.cut, tile=self.tile, overlap=self.overlap, unit=self._unit, least=self._least
+            tiles.cut, tile=tile, overlap=self.overlap, unit=self._unit, least=self._least
         )
-        rows, columns = cut(pixels.shape[0]), cut(pixels.shape[1])
-        places = list(itertools.product(range(len(rows.starts)), range(len(columns.starts))))
-        sample = _spread(rows, columns) if len(places) > 1 else []
-        total = _PASSES * len(sample) + len(places)
-        count = itertools.count(1)
+        return cut(pixels.shape[0]), cut(pixels.shape[1])
 
-        def run(i: int, j: int, moments: layers.Moments):
-            tile = pixels[np.ix_(rows.pixels(i), columns.pixels(j))]
-            weight = np.outer(rows.weights[i], columns.weights[j]).astype(np.float32)
-            painted, seen = _paint(self.net, tile, weight, moments)
-            painted, seen = np.asarray(painted), jax.device_get(seen)
-            progress(next(count), total)
-            return painted, seen, weight.sum()
+    def _moments(self, pixels: np.ndarray) -> layers.Moments:
+        """The moments of each norm's input over the whole image, or a sample of patches."""
+        rows, columns = self._cuts(pixels, self.patch)
+        places = _spread(len(rows.starts), len(columns.starts), max(1, _SAMPLED // self.patch**2))
+        patches = np.stack([_part(pixels, rows, columns, i, j) for i, j in places])
+        weights = [np.outer(rows.weights[i], columns.weights[j]) for i, j in places]
+        weights = np.stack(weights).astype(np.float32)
+        return _measure(self.net, patches, weights)
 
-        moments = {}
-        for _ in range(_PASSES if sample else 0):
-            moments = _pooled([run(i, j, moments)[1:] for i, j in sample])
-        return tiles.blend(rows, columns, self.channels, lambda i, j: run(i, j, moments)[0])
+
+def _part(pixels: np.ndarray, rows: tiles.Cut, columns: tiles.Cut, i: int, j: int) -> np.ndarray:
+    return pixels[np.ix_(rows.pixels(i), columns.pixels(j))]
 
 
 @jax.jit
-def _paint(
-    net: NetState, pixels: jax.Array, weight: jax.Array, moments: layers.Moments
-) -> tuple[jax.Array, layers.Moments]:
-    """One tile uint8 `[H, W, C]` as float32 `[H, W, C]` in [-1, 1], and its own moments."""
-    image = pixels.astype(jnp.float32)[None] / 127.5 - 1.0
-    with layers.shared_moments(moments, weight) as seen:
-        painted, _ = net(image, train=False)
-    return painted[0], seen
+def _paint(net: NetState, pixels: jax.Array, moments: layers.Moments) -> jax.Array:
+    """One tile uint8 `[H, W, C]` as float32 `[H, W, C]` in [-1, 1]."""
+    with layers.given_moments(moments):
+        painted, _ = net(_to_float(pixels)[None], train=False)
+    return painted[0]
 
 
-def _pooled(parts: list[tuple[layers.Moments, float]]) -> layers.Moments:
-    """The moments of all parts together, of the moments and the weight of each."""
-    weights = np.array([weight for _, weight in parts], np.float64)
-    weights = (weights / weights.sum())[:, None, None, None, None]
-    pooled = {}
-    for path in parts[0][0]:
-        means = np.stack([moments[path][0] for moments, _ in parts]).astype(np.float64)
-        variances = np.stack([moments[path][1] for moments, _ in parts]).astype(np.float64)
-        mean = np.sum(weights * means, 0)
-        variance = np.sum(weights * (variances + np.square(means - mean)), 0)
-        pooled[path] = mean.astype(np.float32), variance.astype(np.float32)
-    return pooled
+@jax.jit
+def _measure(net: NetState, patches: jax.Array, weight: jax.Array) -> layers.Moments:
+    """The moments of an image of which uint8 `[B, H, W, C]` are parts, weighted by `[B, H, W]`."""
+    with layers.pooled_moments(weight) as moments:
+        net(_to_float(patches), train=False)
+    return moments
 
 
-def _spread(rows: tiles.Cut, columns: tiles.Cut) -> list[tuple[int, int]]:
-    """Places of at most `_SAMPLE` tiles, or so, in even rows and columns all over the image."""
-    counts = len(rows.starts), len(columns.starts)
-    share = min(1.0, (_SAMPLE / (counts[0] * counts[1])) ** 0.5)
+def _to_float(pixels: jax.Array) -> jax.Array:
+    return pixels.astype(jnp.float32) / 127.5 - 1.0
 
-    def some(count: int) -> list[int]:
-        kept = max(1, round(share * count))
-        return [(2 * i + 1) * count // (2 * kept) for i in range(kept)]
 
-    return list(itertools.product(some(counts[0]), some(counts[1])))
+def _spread(rows: int, columns: int, most: int) -> list[tuple[int, int]]:
+    """At most `most` places of a grid, in even rows and columns all over it."""
+    kept_rows = min(rows, most, max(1, round((most * rows / columns) ** 0.5)))
+    kept_columns = min(columns, most // kept_rows)
+    kept_rows = min(rows, most // kept_columns)
+    centres = [
+        [(2 * i + 1) * count // (2 * kept) for i in range(kept)]
+        for count, kept in ((rows, kept_rows), (columns, kept_columns))
+    ]
+    return list(itertools.product(*centres))
 
 
 def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
     """uint8 `[H, W, channels]` of a picture of any kind."""
     if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in (
-            (), (1,), (3,), (4,)
-        ):  # fmt: skip
+        shape = picture.shape
+        is_picture = len(shape) in (2, 3) and picture.size and shape[2:] in ((), (1,), (3,), (4,))
+        if picture.dtype != np.uint8 or not is_picture:
             raise UserError(
-                f"A picture has uint8 [H, W, C] with 1, 3 or 4 channels, not {picture.dtype} "
-                f"of shape {picture.shape}."
+                "A picture has uint8 [H, W, C] with 1, 3 or 4 channels and a pixel at least, not "
+                f"{picture.dtype} {list(shape)}."
             )
-        if picture.shape[2:] == (channels,) and picture.size:
+        if shape[2:] == (channels,):
             return picture
-        picture = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
+        picture = Image.fromarray(picture[..., 0] if shape[2:] == (1,) else picture)
     try:
         pixels = np.asarray(images.upright(picture, channels))
     except (OSError, ValueError) as error:

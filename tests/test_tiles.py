@@ -8,13 +8,13 @@ from gans import tiles
 CUT = {"tile": 64, "overlap": 16, "unit": 4, "least": 32}
 
 
-@pytest.mark.parametrize("extent", [1, 2, 31, 33, 64, 65, 100, 112, 113, 1021])
+@pytest.mark.parametrize("extent", [1, 2, 16, 31, 33, 64, 65, 100, 112, 113, 1021])
 def test_weights_sum_to_one_and_tiles_lie_as_promised(extent):
     cut = tiles.cut(extent, **CUT)
     end = cut.starts[-1] + cut.tile
     assert end == max(32, -(-extent // 4) * 4)
     assert cut.starts[0] == 0 and all(start % 4 == 0 for start in cut.starts)
-    assert cut.tile == min(64, end)
+    assert cut.tile == min(64, end) and (len(cut.starts) == 1) == (end <= 64)
     shared = cut.tile - np.diff(cut.starts)
     assert (shared >= 12).all() and (shared < 64).all()
     total = np.zeros(end)
@@ -62,3 +62,8 @@ def test_where_tiles_disagree_the_image_goes_over_from_one_to_the_other():
     line = image[0, :, 0].astype(int)
     assert (image == image[:1]).all() and (np.diff(line) >= 0).all() and np.diff(line).max() < 40
     assert (line[:52] == 0).all() and (line[60:] == 255).all()
+
+
+def test_an_image_no_larger_than_the_overlap_is_one_tile():
+    cut = tiles.cut(15, tile=64, overlap=16, unit=4, least=4)
+    assert (cut.tile, cut.starts) == (16, (0,)) and (cut.weights == 1).all()

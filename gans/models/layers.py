@@ -327,42 +327,52 @@ Moments = Mapping[str, tuple[jax.Array, jax.Array]]
 
 
 @contextlib.contextmanager
-def shared_moments(
-    moments: Moments, weight: jax.Array
-) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
-    """Makes instance norms use given moments, and notes what those of their own input were.
-
-    With it, a part of an image is normalised as the whole of it would be. A map of one pixel
-    keeps its own moments, which make it zero, whatever the rest of the image holds.
+def pooled_moments(weight: jax.Array) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
+    """Makes instance norms regard a batch as parts of one image, normalised as a whole.
 
     Args:
-      moments: of the whole; a norm whose path is not in it uses its own input's, as ever.
-      weight: `[H, W]` of the network's input, how much each of its pixels counts in the moments
-        that are noted. Height and width of every normalised map divide H and W.
+      weight: `[B, H, W]` of the network's input, how much each pixel counts. Height and width
+        of every normalised map divide H and W.
 
     Yields:
-      A dict that is filled with the moments of each norm's own input as the network is applied.
+      A dict that is filled with the moments, `[1, 1, 1, C]`, as the network is applied.
     """
-    seen = {}
+    pooled = {}
+
+    def pool(path: str, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        pooled[path] = _weighted_moments(x, weight)
+        return pooled[path]
+
+    with _moments_by(pool):
+        yield pooled
+
+
+def given_moments(moments: Moments) -> contextlib.AbstractContextManager:
+    """Makes instance norms use these moments; one whose path is not there, its own input's."""
+    return _moments_by(lambda path, x: moments.get(path))
+
+
+def _moments_by(choose) -> contextlib.AbstractContextManager:
+    """Gives each `InstanceNorm` the moments `choose(path, x)`.
+
+    Except where its input is a single pixel, which its own moments make zero, at training too:
+    a network has never learned what to do with anything else.
+    """
 
     def share(next_fun, args, kwargs, context):
-        norm = context.module
-        if not isinstance(norm, InstanceNorm) or context.method_name != "__call__":
-            return next_fun(*args, **kwargs)
-        x, path = args[0], "/".join(norm.path)
-        if x.shape[1:3] == (1, 1):
-            return next_fun(*args, **kwargs)
-        seen[path] = _weighted_moments(x.astype(jnp.float32), weight)
-        return next_fun(*args, **{**kwargs, "moments": moments.get(path)})
+        norm, x = context.module, args[0] if args else None
+        is_concerned = isinstance(norm, InstanceNorm) and context.method_name == "__call__"
+        if is_concerned and x.shape[1:3] != (1, 1):
+            kwargs = {**kwargs, "moments": choose("/".join(norm.path), x.astype(jnp.float32))}
+        return next_fun(*args, **kwargs)
 
-    with nn.intercept_methods(share):
-        yield seen
+    return nn.intercept_methods(share)
 
 
 def _weighted_moments(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`instance_moments`, each pixel counting as much as its share of `weight` `[H, W]`."""
-    height, width = x.shape[1:3]
-    share = weight.reshape(height, weight.shape[0] // height, width, -1).sum((1, 3))
-    share = (share / share.sum())[None, :, :, None]
-    mean = jnp.sum(share * x, (1, 2), keepdims=True)
-    return mean, jnp.sum(share * jnp.square(x - mean), (1, 2), keepdims=True)
+    """Moments `[1, 1, 1, C]` of `[B, h, w, C]`, of which `weight` `[B, H, W]` is an enlargement."""
+    batch, height, width = x.shape[:3]
+    share = weight.reshape(batch, height, weight.shape[1] // height, width, -1).sum((2, 4))
+    share = (share / share.sum())[..., None]
+    mean = jnp.sum(share * x, (0, 1, 2), keepdims=True)
+    return mean, jnp.sum(share * jnp.square(x - mean), (0, 1, 2), keepdims=True)

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 
-from gans.models.layers import BatchNorm, Conv, Dense, UpsampleConv, synchronised, upsample_conv
+from gans.models.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    InstanceNorm,
+    UpsampleConv,
+    given_moments,
+    pooled_moments,
+    synchronised,
+    upsample_conv,
+)
 
 
 def plain(x, kernel):
@@ -216,3 +226,44 @@ def test_synchronised_ends_with_its_block():
         pass
     # The name is bound no longer, so a call that still used it would fail.
     BatchNorm().init_with_output(jax.random.key(0), x, train=True)
+
+
+class Norms(nn.Module):
+    """Two norms, the second after a halving to single pixels where the image has two."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = InstanceNorm()(x)
+        return InstanceNorm()(nn.relu(nn.avg_pool(x, (2, 2), (2, 2))))
+
+
+def test_parts_of_an_image_are_normalised_as_the_whole():
+    whole = normal(1, 8, 12, 3) + np.arange(12, dtype=np.float32)[:, None]
+    expected = Norms().apply({}, whole)
+    # The columns 4 to 8 are in both parts and count half in each.
+    parts = jnp.concatenate([whole[:, :, :8], whole[:, :, 4:]])
+    weight = np.ones((2, 8, 8), np.float32)
+    weight[0, :, 4:] = weight[1, :, :4] = 0.5
+    with pooled_moments(weight) as moments:
+        together = Norms().apply({}, parts)
+    first = moments["InstanceNorm_0"]
+    np.testing.assert_allclose(first[0][0, 0, 0], whole.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(first[1][0, 0, 0], whole.var((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(together[0], expected[0, :, :4], atol=1e-5)
+    np.testing.assert_allclose(together[1], expected[0, :, 2:], atol=1e-5)
+    with given_moments(moments):
+        alone = Norms().apply({}, parts[1:])
+    np.testing.assert_allclose(alone[0], together[1], atol=1e-6)
+    own = Norms().apply({}, parts[1:])
+    assert np.abs(own - alone).max() > 0.1
+
+
+def test_a_single_pixel_keeps_its_own_moments_and_becomes_zero():
+    x = normal(2, 2, 2, 3)
+    with pooled_moments(np.ones((2, 2, 2), np.float32)) as moments:
+        y = Norms().apply({}, x)
+    assert set(moments) == {"InstanceNorm_0"}
+    np.testing.assert_array_equal(y, 0)
+    ones = {f"InstanceNorm_{i}": (jnp.ones((1, 1, 1, 3)),) * 2 for i in range(2)}
+    with given_moments(ones):
+        np.testing.assert_array_equal(Norms().apply({}, x), 0)
