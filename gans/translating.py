@@ -5,20 +5,12 @@ translator = gans.load_translator("runs/monet", direction="b_to_a")
 painted = translator.translate(PIL.Image.open("photo.jpg"))
 
 A picture of any size keeps it. One that is larger than a tile is translated in overlapping
-tiles, blended where they meet, so that memory holds one tile's feature maps, one row of
-tiles as float32, and the picture itself.
+tiles, blended where they meet, so that memory holds the feature maps of a megapixel, one row
+of tiles as float32, and the picture itself twice: for 50 megapixels 0.4 GB, and the maps,
+0.3 GB each in the paper's ResNet.
 
-*Normalisation.* Instance normalisation makes every output pixel depend on the mean and
-variance of each feature map over the whole image. A tile that used its own would be of
-another contrast than its neighbour: a blue sky alone is stretched until its noise is as
-strong as the houses below. So all tiles are given the moments of the whole image, which no
-tile knows. They are estimated before anything is painted: patches from all over the image go
-through the network as one batch, each norm pooling the moments of all of them before it
-normalises them all alike, and these are the moments that the tiles are given. It has to be
-one batch: patches that go through one after the other, each normalised by what the last round
-found, approach the moments of the whole only in as many rounds as there are norms, and are
-the further off in between. An image of up to a megapixel is in the patches as a whole, each
-pixel counting once; of a larger one they are a sample.
+*Normalisation.* Tiles that were normalised each by itself would differ in contrast, so all
+are normalised by the moments of the whole picture: see `gans.moments`.
 
 *Networks that see the whole image.* A U-Net halves its training images to a single pixel:
 its innermost units know the whole image and touch its borders, and of larger images they
@@ -44,6 +36,7 @@ from gans import build, runs, tiles
 from gans.data import images
 from gans.errors import UserError
 from gans.models import layers
+from gans.moments import Estimate, to_float
 from gans.sampling import restore
 from gans.state import NetState
 
@@ -55,7 +48,6 @@ _OVERLAP = 64  # what neighbours share of them
 _WHOLE = 4  # a network whose innermost map is at most this wide in training sees whole images
 _LEAST = 8  # the least width of the innermost map of any other
 _PATCH = 256  # pixels of the patches that a local network's moments are pooled from
-_SAMPLED = 2**20  # pixels of all patches together
 
 
 class Translator:
@@ -97,21 +89,28 @@ class Translator:
         Args:
           picture: of any mode and size, transparency showing white, turned the way its EXIF
             orientation says; or uint8 `[H, W]` or `[H, W, C]`, C being 1, 3 or 4.
-          progress: called with how many tiles are done, and of how many.
+          progress: called with how many steps are done, and of how many; a tile is one.
 
         Raises:
           UserError: it is no such picture.
         """
         pixels = _pixels(picture, self.channels)
         rows, columns = self._cuts(pixels, self.tile)
-        total = len(rows.starts) * len(columns.starts)
-        moments = self._moments(pixels) if total > 1 else {}
+        tile_count = len(rows.starts) * len(columns.starts)
+        estimate = Estimate(self.net, pixels, *self._cuts(pixels, self.patch))
+        total = tile_count + (estimate.steps if tile_count > 1 else 0)
         done = itertools.count(1)
 
-        def tile_at(i: int, j: int) -> np.ndarray:
-            tile = np.asarray(_paint(self.net, _part(pixels, rows, columns, i, j), moments))
+        def report() -> None:
             progress(next(done), total)
-            return tile
+
+        moments = estimate.run(report) if tile_count > 1 else {}
+
+        def tile_at(i: int, j: int) -> np.ndarray:
+            tile = pixels[np.ix_(rows.pixels(i), columns.pixels(j))]
+            painted = np.asarray(_paint(self.net, tile, moments))
+            report()
+            return painted
 
         return tiles.blend(rows, columns, self.channels, tile_at)
 
@@ -122,50 +121,14 @@ class Translator:
         )
         return cut(pixels.shape[0]), cut(pixels.shape[1])
 
-    def _moments(self, pixels: np.ndarray) -> layers.Moments:
-        """The moments of each norm's input over the whole image, or a sample of patches."""
-        rows, columns = self._cuts(pixels, self.patch)
-        places = _spread(len(rows.starts), len(columns.starts), max(1, _SAMPLED // self.patch**2))
-        patches = np.stack([_part(pixels, rows, columns, i, j) for i, j in places])
-        weights = [np.outer(rows.weights[i], columns.weights[j]) for i, j in places]
-        weights = np.stack(weights).astype(np.float32)
-        return _measure(self.net, patches, weights)
-
-
-def _part(pixels: np.ndarray, rows: tiles.Cut, columns: tiles.Cut, i: int, j: int) -> np.ndarray:
-    return pixels[np.ix_(rows.pixels(i), columns.pixels(j))]
-
 
 @jax.jit
 def _paint(net: NetState, pixels: jax.Array, moments: layers.Moments) -> jax.Array:
-    """One tile uint8 `[H, W, C]` as float32 `[H, W, C]` in [-1, 1]."""
-    with layers.given_moments(moments):
-        painted, _ = net(_to_float(pixels)[None], train=False)
+    """A tile uint8 `[H, W, C]` as float32 in [-1, 1]. Without `moments`, by its own."""
+    weight = jnp.ones((1, *pixels.shape[:2]))
+    with layers.shared_moments(lambda path, own: moments.get(path), weight):
+        painted, _ = net(to_float(pixels)[None], train=False)
     return painted[0]
-
-
-@jax.jit
-def _measure(net: NetState, patches: jax.Array, weight: jax.Array) -> layers.Moments:
-    """The moments of an image of which uint8 `[B, H, W, C]` are parts, weighted by `[B, H, W]`."""
-    with layers.pooled_moments(weight) as moments:
-        net(_to_float(patches), train=False)
-    return moments
-
-
-def _to_float(pixels: jax.Array) -> jax.Array:
-    return pixels.astype(jnp.float32) / 127.5 - 1.0
-
-
-def _spread(rows: int, columns: int, most: int) -> list[tuple[int, int]]:
-    """At most `most` places of a grid, in even rows and columns all over it."""
-    kept_rows = min(rows, most, max(1, round((most * rows / columns) ** 0.5)))
-    kept_columns = min(columns, most // kept_rows)
-    kept_rows = min(rows, most // kept_columns)
-    centres = [
-        [(2 * i + 1) * count // (2 * kept) for i in range(kept)]
-        for count, kept in ((rows, kept_rows), (columns, kept_columns))
-    ]
-    return list(itertools.product(*centres))
 
 
 def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:

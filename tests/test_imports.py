@@ -17,6 +17,7 @@ RANKS = (
         "gans.checkpoints",
         "gans.data",
         "gans.evaluators",
+        "gans.moments",
         "gans.parallel",
         "gans.pictures",
         "gans.postcard",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import gans
-from gans import translating
+from gans import moments
 from gans.errors import UserError
 from gans.models import layers, resnet, unet
 from gans.state import create_net
@@ -104,34 +104,12 @@ def test_tiles_show_what_the_whole_picture_does_to_less_than_a_grey_level(residu
         return np.abs(residual.translate(image) - expected).mean()
 
     assert error() < 0.5
-    monkeypatch.setattr(residual, "_moments", lambda pixels: {})  # each tile by its own
+    monkeypatch.setattr(moments, "_AT_ONCE", 96 * 96 * 3)  # of 15 patches
+    assert error() < 1
+    monkeypatch.setattr(moments, "_ROUNDS", 0)  # the sample as it is
+    assert error() > 1
+    monkeypatch.setattr(moments.Estimate, "run", lambda self, report: {})  # each tile by its own
     assert error() > 5
-
-
-def test_with_the_moments_of_the_whole_a_tile_equals_its_part_away_from_its_edge(residual):
-    image = scene(160, 200)
-    ones = np.ones((1, *image.shape[:2]), np.float32)
-    moments = translating._measure(residual.net, image[None], ones)
-    whole = translating._paint(residual.net, image, {})
-    part = np.s_[16:144, 40:168]
-    tile = translating._paint(residual.net, image[part], moments)
-    # An output pixel of two blocks depends on 28 pixels to each side.
-    inner = np.s_[28:-28, 28:-28]
-    np.testing.assert_allclose(tile[inner], whole[part][inner], atol=1e-4)
-    own = translating._paint(residual.net, image[part], {})
-    assert np.abs(own[inner] - whole[part][inner]).mean() > 0.02
-
-
-@pytest.mark.parametrize("grid", [(1, 1), (3, 3), (3, 5), (31, 46), (1, 300), (300, 2)])
-def test_patches_are_spread_evenly_and_are_all_there_are_where_they_are_few(grid):
-    places = translating._spread(*grid, 16)
-    assert len(set(places)) == len(places) and min(16, np.prod(grid)) * 0.7 <= len(places) <= 16
-    if np.prod(grid) <= 16:
-        assert len(places) == np.prod(grid)
-    for axis, count in enumerate(grid):
-        used = sorted({place[axis] for place in places})
-        assert used[0] == count - 1 - used[-1] or abs(used[0] - (count - 1 - used[-1])) <= 1
-        assert np.ptp(np.diff([-1 - used[0], *used])[1:] if len(used) > 1 else [0]) <= 1
 
 
 def test_a_real_u_net_translates_a_picture_larger_than_its_training_images():

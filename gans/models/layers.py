@@ -327,46 +327,38 @@ Moments = Mapping[str, tuple[jax.Array, jax.Array]]
 
 
 @contextlib.contextmanager
-def pooled_moments(weight: jax.Array) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
-    """Makes instance norms regard a batch as parts of one image, normalised as a whole.
+def shared_moments(
+    choose: Callable[[str, tuple[jax.Array, jax.Array]], tuple[jax.Array, jax.Array] | None],
+    weight: jax.Array,
+) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
+    """Makes the instance norms of a batch use moments of one's choice, the same for all images.
+
+    For images that are parts of one, to be normalised as the whole. An input of single pixels
+    keeps their own moments, which make it zero, at training too: a network has never learned
+    what to do with anything else.
 
     Args:
-      weight: `[B, H, W]` of the network's input, how much each pixel counts. Height and width
-        of every normalised map divide H and W.
+      choose: given a norm's path and its input's moments, pooled over the batch, returns those
+        to use, `[1, 1, 1, C]` each; None for those of each image.
+      weight: `[B, H, W]` of the network's input, how much each pixel counts when moments are
+        pooled. Height and width of every normalised map divide H and W.
 
     Yields:
-      A dict that is filled with the moments, `[1, 1, 1, C]`, as the network is applied.
+      A dict that is filled with the pooled moments by path, as the network is applied.
     """
     pooled = {}
-
-    def pool(path: str, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        pooled[path] = _weighted_moments(x, weight)
-        return pooled[path]
-
-    with _moments_by(pool):
-        yield pooled
-
-
-def given_moments(moments: Moments) -> contextlib.AbstractContextManager:
-    """Makes instance norms use these moments; one whose path is not there, its own input's."""
-    return _moments_by(lambda path, x: moments.get(path))
-
-
-def _moments_by(choose) -> contextlib.AbstractContextManager:
-    """Gives each `InstanceNorm` the moments `choose(path, x)`.
-
-    Except where its input is a single pixel, which its own moments make zero, at training too:
-    a network has never learned what to do with anything else.
-    """
 
     def share(next_fun, args, kwargs, context):
         norm, x = context.module, args[0] if args else None
         is_concerned = isinstance(norm, InstanceNorm) and context.method_name == "__call__"
         if is_concerned and x.shape[1:3] != (1, 1):
-            kwargs = {**kwargs, "moments": choose("/".join(norm.path), x.astype(jnp.float32))}
+            path = "/".join(norm.path)
+            pooled[path] = _weighted_moments(x.astype(jnp.float32), weight)
+            kwargs = {**kwargs, "moments": choose(path, pooled[path])}
         return next_fun(*args, **kwargs)
 
-    return nn.intercept_methods(share)
+    with nn.intercept_methods(share):
+        yield pooled
 
 
 def _weighted_moments(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
