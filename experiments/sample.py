@@ -1,5 +1,7 @@
 """Samples a trained generator: a grid, an interpolation, or an array of any length.
 
+Of a CycleGAN it shows, in one picture, what the two generators make of the test images.
+
 python -m experiments.sample --workdir=runs/digits --num=64 --out=samples.png
 python -m experiments.sample --workdir=runs/digits --classes=3,3,5 --out=chosen.png
 python -m experiments.sample --workdir=runs/digits --interpolate=1,2 --out=path.png
@@ -27,12 +29,15 @@ flags.mark_flags_as_required(["workdir", "out"])
 
 
 def main() -> None:
-    from gans import load
+    from gans import load, runs, sampling
     from gans.errors import UserError
 
     out = Path(_OUT.value)
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out={out} must end in .png for a picture or .npz for arrays.")
+    if not sampling.is_latent(runs.read_config(Path(_WORKDIR.value))):
+        _save_translations(out)
+        return
     sampler = load(_WORKDIR.value, step=_STEP.value)
     if _INTERPOLATE.value is not None:
         _save_interpolation(sampler, out)
@@ -41,6 +46,30 @@ def main() -> None:
     else:
         _save_grid(sampler, out)
     print(f"{out}: from step {sampler.step:,} of {_WORKDIR.value}")
+
+
+def _save_translations(out: Path) -> None:
+    """The picture that training shows, of a checkpoint."""
+    import numpy as np
+
+    from gans import build, runs, sampling, writers
+    from gans.errors import UserError
+
+    given = [flag.name for flag in (_NUM, _CLASSES, _INTERPOLATE) if flag.value is not None]
+    if given or out.suffix != ".png":
+        raise UserError(
+            "A CycleGAN has no latent vectors and classes: give --out=NAME.png alone for a picture "
+            "of its test images, or use experiments.translate for your own."
+        )
+    workdir = Path(_WORKDIR.value)
+    config = runs.read_config(workdir)
+    source = build.data_source(config.data)
+    info = source.info(config.data.labels)
+    restored = sampling.restore(workdir, config, info, _STEP.value)
+    preview = build.preview(config, info, source.test)
+    images = np.asarray(preview(restored.state.nets))
+    writers.save_picture(out, preview.picture(images, f"step {restored.step:,}"))
+    print(f"{out}: from step {restored.step:,} of {workdir}")
 
 
 def _count() -> int:

@@ -18,7 +18,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import train
+    from gans import build, train
 
     try:
         train.run(_CONFIG.value, _WORKDIR.value)
@@ -26,9 +26,10 @@ def main() -> None:
         print(stop, file=sys.stderr)
         sys.exit(128 + stop.number)
     workdir = _WORKDIR.value
+    following = build.find("previews", _CONFIG.value.preview.name).next_command
     print(
-        f"Trained. Pictures: {workdir}/samples and {workdir}/samples.gif\n"
-        f"More of them: python -m experiments.sample --workdir={workdir} --num=64 --out=samples.png"
+        f"Trained. Pictures: {workdir}/samples.html and {workdir}/samples.gif\n"
+        f"What next: python -m {following.format(workdir=workdir)}"
     )
 
 

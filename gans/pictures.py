@@ -8,14 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_CELL = 64  # the least size on screen of one sample, in pixels
 _GAP = 2
 _TEXT = 12
 _MARGIN = 6
 
 
 def grid(
-    images: np.ndarray, columns: int, *, title: str = "", labels: Sequence[str] = ()
+    images: np.ndarray,
+    columns: int,
+    *,
+    title: str = "",
+    labels: Sequence[str] = (),
+    cell: int = 64,
 ) -> Image.Image:
     """Images in rows, enlarged without smoothing, with a title above and a label over each column.
 
@@ -24,12 +28,13 @@ def grid(
       columns: images in a row.
       title: a line at the top, if any.
       labels: one for each column, or none.
+      cell: the least size of an image on screen, in pixels.
 
     Returns:
       An RGB picture.
     """
     count, height, width, _ = images.shape
-    zoom = max(1, math.ceil(_CELL / max(height, width)))
+    zoom = max(1, math.ceil(cell / max(height, width)))
     cell_w, cell_h = width * zoom + _GAP, height * zoom + _GAP
     rows = math.ceil(count / columns)
     font = ImageFont.load_default(_TEXT)

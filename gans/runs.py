@@ -27,7 +27,7 @@ _FREE = (
     "data.resident_mib",
     "mesh.",
 )
-_OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif")
+_OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif", "samples.html")
 
 
 def check(workdir: Path, config: ConfigDict) -> None:
@@ -55,7 +55,8 @@ def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
       UserError: the data has changed since the run began.
     """
     path = workdir / "data.json"
-    if path.exists() and (old := read_info(workdir)) != info:
+    # Of no size in a folder of imported weights, which has seen no data.
+    if path.exists() and (old := read_info(workdir)).size and old != info:
         raise UserError(
             f"The data has changed since the run in {workdir} began: {old} then, {info} now; "
             "restore it to resume, or use another --workdir to start anew."

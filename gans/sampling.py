@@ -172,16 +172,17 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
       step: of the checkpoint; the newest if None.
 
     Raises:
-      UserError: there is no run, or no such checkpoint.
+      UserError: there is no run, no such checkpoint, or no generator that takes latents.
     """
     workdir = Path(workdir)
     config = runs.read_config(workdir)
-    if "latent_dim" not in config.game:
+    if not is_latent(config):
         raise UserError(
-            f"The run in {workdir} trains {config.game.name}, whose generators turn images into "
+            f"The run in {workdir} plays {config.game.name}, whose generators turn images into "
             "images: use gans.load_translator, or experiments.translate."
         )
-    info, restored = restore(workdir, config, step)
+    info = runs.read_info(workdir)
+    restored = restore(workdir, config, info, step)
     return Sampler(
         restored.state.nets["generator"],
         latent_dim=config.game.latent_dim,
@@ -191,17 +192,20 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     )
 
 
-def restore(workdir: Path, config: ConfigDict, step: int | None) -> tuple[DataInfo, Restored]:
-    """The facts about a run's data, and its checkpoint of `step`, the newest if None.
+def is_latent(config: ConfigDict) -> bool:
+    """Whether the generator of a run makes images of latent vectors."""
+    return "latent_dim" in config.game
+
+
+def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: int | None) -> Restored:
+    """A run's state at a step, the newest if None.
 
     Raises:
       UserError: there is no such checkpoint.
     """
-    info = runs.read_info(workdir)
     start = build.start(config, build.game(config), info)
     target = jax.eval_shape(start, jax.random.key(0))
-    checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
-    restored = checkpoints.restore(target, step=step)
+    restored = Checkpoints(workdir / "checkpoints", read_only=True).restore(target, step=step)
     if restored is None:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
-    return info, restored
+    return restored

@@ -171,7 +171,8 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: int | None = N
             f"The run in {workdir} trains {config.game.name}, which translates no images: use "
             "gans.load, or experiments.sample."
         )
-    info, restored = restore(workdir, config, step)
+    info = runs.read_info(workdir)
+    restored = restore(workdir, config, info, step)
     return Translator(
         restored.state.nets[name],
         channels=info.image_shape[-1],

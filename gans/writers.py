@@ -5,6 +5,7 @@
     events.out.tfevents.*     the same for TensorBoard, and the sample grids
     samples/*.png             the grids, named by epoch and step
     samples.gif               all of them, one after another
+    samples.html              all of them under a slider
     superseded/               what stood here when the run had to begin anew
     checkpoints/              see `gans.checkpoints`
 
@@ -29,7 +30,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gans.errors import UserError
+from gans.pages import samples_page
 
+_RECORD = ("metrics.jsonl", "samples", "samples.gif", "samples.html")
 _FRAME_MS = 150
 _LAST_FRAME_MS = 2000
 
@@ -166,8 +169,8 @@ class RunWriter:
         from tensorboardX import SummaryWriter
 
         logging.getLogger("tensorboardX").setLevel(logging.WARNING)
+        self._workdir = workdir
         self._samples = workdir / "samples"
-        self._animation = workdir / "samples.gif"
         if step == 0:
             _supersede(workdir)
         _drop_lines_after(workdir / "metrics.jsonl", step)
@@ -198,13 +201,16 @@ class RunWriter:
             ) from error
 
     def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
-        """Saves a sample grid as a PNG and for TensorBoard."""
+        """Saves a sample grid as a PNG and for TensorBoard, and puts it on the page of all."""
         save_picture(self._samples / f"epoch_{int(epoch):04d}_step_{step:07d}.png", picture)
         self._events.add_image("samples", np.asarray(picture), step, dataformats="HWC")
+        shown = [(step, f"samples/{path.name}") for path, step in self._grids()]
+        with atomic(self._workdir / "samples.html") as file:
+            file.write(samples_page(self._workdir.resolve().name, shown).encode())
 
     def animation(self) -> None:
         """Makes the GIF of all sample grids so far."""
-        save_animation(self._animation, [path for path, _ in self._grids()])
+        save_animation(self._workdir / "samples.gif", [path for path, _ in self._grids()])
 
     def _grids(self) -> list[tuple[Path, int]]:
         """Every sample grid with its step, in order."""
@@ -214,7 +220,7 @@ class RunWriter:
 
 def _supersede(workdir: Path) -> None:
     """Moves the record of a run that is to begin anew out of the way."""
-    old = [workdir / name for name in ("metrics.jsonl", "samples", "samples.gif")]
+    old = [workdir / name for name in _RECORD]
     old = [path for path in [*old, *workdir.glob("events.out.tfevents.*")] if path.exists()]
     if old:
         aside = workdir / "superseded" / time.strftime("%Y%m%d-%H%M%S")

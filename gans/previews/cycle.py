@@ -15,6 +15,8 @@ from gans.sampling import to_uint8
 from gans.state import NetState
 from gans.types import Nets
 
+_CELL = 128  # pixels on screen, to see brush strokes
+
 
 class Translations:
     """Images of both domains: as they are, translated, translated back, and the identity.
@@ -23,6 +25,10 @@ class Translations:
       info: of the data.
       test: under "a" and "b" uint8 `[n, H, W, C]`; as many rows are shown as both have.
     """
+
+    next_command = (
+        "experiments.translate --workdir={workdir} --direction=b_to_a --out=translated FILES"
+    )
 
     def __init__(self, *, info: DataInfo, test: Mapping[str, np.ndarray]):
         rows = min(len(images) for images in test.values())
@@ -40,11 +46,11 @@ class Translations:
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
         """A row for each test image of A and of B, four columns for each domain."""
-        return grid(images, len(self._labels), title=title, labels=self._labels)
+        return grid(images, len(self._labels), title=title, labels=self._labels, cell=_CELL)
 
 
 def _labels(name: str, other: str) -> tuple[str, ...]:
-    return name, f"as {other}", "and back", f"{name}, identity"
+    return name, f"as {other}", "and back", "identity"
 
 
 @jax.jit

@@ -23,6 +23,8 @@ class Grid:
       columns: of the grid, where there are no classes.
     """
 
+    next_command = "experiments.sample --workdir={workdir} --num=64 --out=samples.png"
+
     def __init__(self, *, info: DataInfo, latent_dim: int, rows: int, columns: int):
         self.classes, self.columns = info.classes, len(info.classes) or columns
         count = rows * self.columns

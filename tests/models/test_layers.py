@@ -10,9 +10,13 @@ from jax.sharding import Mesh, PartitionSpec
 from gans.models.layers import (
     BatchNorm,
     Conv,
+    ConvTranspose,
     Dense,
+    Dropout,
     InstanceNorm,
     UpsampleConv,
+    check_multiple,
+    reflect_pad,
     shared_moments,
     synchronised,
     upsample_conv,
@@ -225,6 +229,141 @@ def test_synchronised_ends_with_its_block():
         pass
     # The name is bound no longer, so a call that still used it would fail.
     BatchNorm().init_with_output(jax.random.key(0), x, train=True)
+
+
+# CycleGAN's layers.
+
+
+def dilated(x, kernel):
+    """The definition: zeros between the pixels, then a convolution as PyTorch pads it."""
+    size = kernel.shape[0]
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        # PyTorch's padding 1 takes one output off each side; its output padding of a 3x3
+        # kernel gives one back at the end.
+        ((size - 2, 2), (size - 2, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_transposed_convolution_is_one_of_an_image_with_zeros_between_its_pixels(kernel_size, size):
+    batch, height, width, channels, features = size
+    x = normal(batch, height, width, channels)
+    kernel = normal(kernel_size, kernel_size, channels, features)
+    cotangent = normal(batch, 2 * height, 2 * width, features)
+    layer = ConvTranspose(features, kernel_size, use_bias=False)
+
+    @jax.jit
+    def both(x, kernel, cotangent):
+        results = []
+        for function in (lambda x, kernel: layer.apply({"params": {"kernel": kernel}}, x), dilated):
+            value, pullback = jax.vjp(function, x, kernel)
+            results.append((value, *pullback(cotangent)))
+        return results
+
+    for ours, expected in zip(*both(x, kernel, cotangent), strict=True):
+        assert ours.shape == expected.shape
+        scale = float(jnp.abs(expected).max())
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * max(scale, 1.0))
+
+
+def test_reflection_mirrors_at_the_outermost_pixel():
+    x = jnp.arange(12.0).reshape(1, 3, 4, 1)
+    padded = reflect_pad(x, 2)[0, :, :, 0]
+    np.testing.assert_array_equal(padded[2], [2, 1, 0, 1, 2, 3, 2, 1])
+    np.testing.assert_array_equal(padded[:, 2], [8, 4, 0, 4, 8, 4, 0])
+
+
+def test_sizes_that_are_no_multiple_are_named():
+    check_multiple(jnp.zeros((1, 8, 24, 3)), 8)
+    with pytest.raises(ValueError, match="12x8 pixels .* must be multiples of 8"):
+        check_multiple(jnp.zeros((1, 12, 8, 3)), 8)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_matches_float64(affine):
+    # Images of different means and scales; E[x^2] - E[x]^2 would cancel in the second.
+    x = np.array([1.0, 0.1, 5.0])[:, None, None, None] * normal(3, 6, 7, 4)
+    x = (x + np.array([0.0, 100.0, -3.0])[:, None, None, None]).astype(np.float32)
+    scale, bias = normal(2, 4)
+    layer = InstanceNorm(affine=affine)
+    variables = {"params": {"scale": scale, "bias": bias}} if affine else {}
+    y = np.asarray(jax.jit(layer.apply)(variables, x))
+    exact = np.asarray(x, np.float64)
+    mean, var = exact.mean((1, 2), keepdims=True), exact.var((1, 2), keepdims=True)
+    expected = (exact - mean) / np.sqrt(var + 1e-5)
+    if affine:
+        expected = expected * scale + bias
+    # The mean of numbers near 100 is known to 5e-5, of the deviation of 0.1 5e-4.
+    np.testing.assert_allclose(y[[0, 2]], expected[[0, 2]], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y[1], expected[1], rtol=0, atol=2e-3)
+
+
+def test_instance_norm_by_given_moments_joins_the_parts_of_an_image():
+    x = 2.0 + normal(2, 8, 6, 3)
+    layer = InstanceNorm()
+    whole = layer.apply({}, x)
+    moments = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    part = layer.apply({}, x[:, :3], moments=moments)
+    np.testing.assert_allclose(part, whole[:, :3], rtol=1e-5, atol=1e-5)
+
+
+def test_instance_norm_starts_near_one_and_keeps_bfloat16():
+    layer = InstanceNorm(affine=True, dtype=jnp.bfloat16)
+    x = normal(1, 2, 2, 4096).astype(jnp.bfloat16)
+    y, variables = jax.jit(layer.init_with_output)(jax.random.key(0), x)
+    assert y.dtype == jnp.bfloat16
+    scale = np.asarray(variables["params"]["scale"])
+    assert scale.dtype == np.float32
+    # N(1, 0.02): five deviations of the mean and of the deviation of 4,096 draws.
+    assert abs(scale.mean() - 1) < 5 * 0.02 / 64
+    assert abs(scale.std() / 0.02 - 1) < 5 / np.sqrt(2 * 4096)
+    assert not np.asarray(variables["params"]["bias"]).any()
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.2])
+def test_dropout_keeps_its_share_and_scales_it_up(rate):
+    x = 1.0 + np.abs(normal(4, 16, 16, 32))
+    layer = Dropout(rate)
+    y = np.asarray(layer.apply({}, x, train=True, rngs={"dropout": jax.random.key(0)}))
+    kept = y != 0
+    # Six deviations of a mean of 32,768 draws, for each image five of 8,192.
+    assert abs(kept.mean() - (1 - rate)) < 6 * np.sqrt(rate * (1 - rate) / kept.size)
+    for image in kept:
+        assert abs(image.mean() - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / image.size)
+    np.testing.assert_allclose(y[kept], (x / (1 - rate))[kept], rtol=1e-6)
+    np.testing.assert_array_equal(layer.apply({}, x, train=False), x)
+
+
+def masks(images, seed=0):
+    rngs = {"dropout": jax.random.key(seed)}
+    return np.asarray(Dropout().apply({}, jnp.ones((images, 6, 6, 8)), train=True, rngs=rngs)) > 0
+
+
+def test_dropout_masks_differ_between_images_and_keys_but_not_with_the_batch():
+    four = masks(4)
+    np.testing.assert_array_equal(masks(2), four[:2])
+    # Of independent masks half the numbers agree: 144 of 288, give or take 8.5.
+    for one, other in ((four[0], four[1]), (four[2], four[3]), (four[0], masks(1, seed=1)[0])):
+        assert 100 < (one == other).sum() < 188
+
+
+@pytest.mark.parametrize("form", ["pmap", "shard_map"])
+def test_synchronised_dropout_draws_the_masks_of_the_whole_batch(form):
+    x = jnp.ones((8, 48))
+
+    def step(variables, x):
+        with synchronised("i"):
+            y = Dropout().apply(variables, x, train=True, rngs={"dropout": jax.random.key(0)})
+        return y, 0, 0
+
+    whole = Dropout().apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
+    np.testing.assert_array_equal(sharded(step, form)({}, x)[0], whole)
 
 
 class Norms(nn.Module):

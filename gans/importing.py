@@ -1,0 +1,71 @@
+"""A run folder made of weights that were trained elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gans import build, pytorch, runs
+from gans.checkpoints import Checkpoints
+from gans.data.source import DataInfo
+from gans.errors import UserError
+from gans.state import GanState
+
+NETS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
+
+
+def run(config: ConfigDict, workdir: str | Path, files: Mapping[str, str | Path]) -> None:
+    """Makes a run folder with a checkpoint of step 0.
+
+    Args:
+      config: of a CycleGAN.
+      workdir: the folder, absent or empty.
+      files: state dicts by network: see `pytorch.convert`.
+
+    Raises:
+      UserError: the folder is in use, or a file does not fit the config; nothing is written.
+    """
+    workdir = Path(workdir)
+    if not files:
+        raise UserError(f"There is nothing to import: give one or more of --{', --'.join(NETS)}.")
+    if workdir.exists() and not (workdir.is_dir() and not any(workdir.iterdir())):
+        raise UserError(f"{workdir} is there already and not empty; choose another --workdir.")
+    if missing := [name for name in NETS if name not in config.nets]:
+        raise UserError(f"The config has no network {missing[0]}: give one of a CycleGAN.")
+    build.check_numbers(config)
+    state, info = _imported(config, files)
+    with runs.locked(workdir):
+        runs.note(workdir, config, info)
+        with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
+            checkpoints.save(0, state, {"iteration": 0})
+
+
+def _imported(config: ConfigDict, files: Mapping[str, str | Path]) -> tuple[GanState, DataInfo]:
+    """The state at step 0 with the weights of the files, and what is known of the data."""
+    size = config.data.image_size
+    # No images yet; training fills in how many.
+    info = DataInfo(0, (size, size, config.data.channels), domains=("A", "B"))
+    modules, start = build.nets(config), build.start(config, build.game(config), info)
+    key = jax.random.key(config.seed)
+    try:
+        shapes = jax.eval_shape(start, key)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(f"The networks do not fit: {error}.") from error
+    imported = {}
+    for name, path in files.items():
+        weights = pytorch.load(path)
+        try:
+            imported[name] = pytorch.convert(weights, modules[name], shapes.nets[name].params)
+        except UserError as error:
+            raise UserError(f"{path} does not fit the config's nets.{name}: {error}") from None
+    state = jax.jit(start)(key)
+    nets = dict(state.nets)
+    for name, params in imported.items():
+        params = jax.tree.map(jnp.asarray, params)
+        averaged = None if nets[name].ema_params is None else params
+        nets[name] = nets[name].replace(params=params, ema_params=averaged)
+    return state.replace(nets=nets), info
