@@ -13,20 +13,26 @@ from absl import app, flags, logging
 from gans.errors import UserError
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls `main`; a `UserError` becomes one sentence and exit status 2."""
+def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
+    """Parses the flags and calls `main`; a `UserError` becomes one sentence and exit status 2.
 
-    def guarded(argv: list[str]) -> None:
-        if len(argv) > 1:
+    Args:
+      main: what the command does; returns its exit status, None being 0.
+      takes_arguments: whether `main` is given what stands beside the flags, as a list.
+    """
+
+    def guarded(argv: list[str]) -> int | None:
+        if len(argv) > 1 and not takes_arguments:
             _fail(f"Nothing is known of the argument {argv[1]!r}; flags begin with two dashes.")
         try:
-            main()
+            return main(argv[1:]) if takes_arguments else main()
         except UserError as error:
             _fail(str(error))
         except KeyboardInterrupt:
             sys.exit(130)
 
     logging.set_verbosity(logging.WARNING)
+    flags.FLAGS.set_gnu_getopt()  # flags may follow arguments
     app.run(guarded, flags_parser=_parse)
 
 

@@ -2,6 +2,7 @@
 
 import gans
 images = gans.load("runs/digits").sample(64)
+painted = gans.load_translator("runs/monet", direction="b_to_a").translate(photo)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gans.sampling import Sampler
+    from gans.translating import Translator
 
 
 def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
@@ -20,3 +22,12 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
     from gans import sampling
 
     return sampling.load(workdir, step=step)
+
+
+def load_translator(
+    workdir: str | Path, *, direction: str = "b_to_a", step: int | None = None
+) -> Translator:
+    """A translator by the generator of one direction: see `gans.translating.load`."""
+    from gans import translating
+
+    return translating.load(workdir, direction=direction, step=step)

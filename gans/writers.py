@@ -19,6 +19,7 @@ import json
 import os
 import tempfile
 import time
+import types
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gans.errors import UserError
 from gans.pages import samples_page
@@ -80,10 +82,26 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not valid JSON ({error}).") from error
 
 
-def save_picture(path: Path, picture: Image.Image) -> None:
-    """Writes a PNG."""
+def save_picture(
+    path: Path,
+    picture: Image.Image,
+    *,
+    dpi: int | None = None,
+    text: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
+    """Writes a PNG.
+
+    Args:
+      path: the file.
+      picture: what it shows.
+      dpi: pixels to the inch, for print.
+      text: what it says about itself under keywords such as "Software", in ASCII.
+    """
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
     with atomic(path) as file:
-        picture.save(file, "PNG")
+        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info)
 
 
 def save_animation(path: Path, pictures: list[Path]) -> None:

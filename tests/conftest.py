@@ -33,3 +33,16 @@ def config():
     config = cgan_digits.get_config("test")
     config.mesh.data = 1
     return config
+
+
+@pytest.fixture(scope="session")
+def cycle_run(tmp_path_factory):
+    """The run folder of a small CycleGAN, with checkpoints of steps 2 and 4."""
+    from configs import cyclegan_small
+    from gans import train
+
+    config = cyclegan_small.get_config("test")
+    config.mesh.data = 1
+    workdir = tmp_path_factory.mktemp("cycle_run")
+    train.run(config, workdir)
+    return workdir

@@ -62,16 +62,28 @@ def decode(
       UnreadableImage: if the file cannot be decoded in full, or has more than
         `Image.MAX_IMAGE_PIXELS` pixels.
     """
+    return resize(read(file, channels), image_size, resample)
+
+
+def read(file: str | os.PathLike[str] | BinaryIO, channels: int) -> Image.Image:
+    """Reads a picture at its own size: "L" for 1 channel, "RGB" for 3, as `upright` makes it.
+
+    Raises:
+      UnreadableImage: as `decode`.
+    """
     try:
         with Image.open(file) as image:
             _refuse_bomb(image)
-            ImageOps.exif_transpose(image, in_place=True)
-            image = _flatten(image).convert("L" if channels == 1 else "RGB")
-            return resize(image, image_size, resample)
+            return upright(image, channels)
     except UnidentifiedImageError as error:  # Its own message is the path.
         raise UnreadableImage("not an image") from error
     except Exception as error:  # Pillow raises errors of many types for bad files.
         raise UnreadableImage(str(error) or type(error).__name__) from error
+
+
+def upright(image: Image.Image, channels: int) -> Image.Image:
+    """A picture of any mode as "L" or "RGB", over white, the way its EXIF orientation says."""
+    return _flatten(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
 
 
 def resize(image: Image.Image, image_size: int, resample: Image.Resampling) -> np.ndarray:

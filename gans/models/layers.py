@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -320,3 +320,51 @@ def synchronised(axis_name: str | None) -> contextlib.AbstractContextManager:
         return next_fun(*args, **kwargs)
 
     return nn.intercept_methods(share)
+
+
+Moments = Mapping[str, tuple[jax.Array, jax.Array]]
+"""Mean and biased variance, `[B, 1, 1, C]` each, under the path of an `InstanceNorm`."""
+
+
+@contextlib.contextmanager
+def shared_moments(
+    choose: Callable[[str, tuple[jax.Array, jax.Array]], tuple[jax.Array, jax.Array] | None],
+    weight: jax.Array,
+) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
+    """Makes the instance norms of a batch use moments of one's choice, the same for all images.
+
+    For images that are parts of one, to be normalised as the whole. An input of single pixels
+    keeps their own moments, which make it zero, at training too: a network has never learned
+    what to do with anything else.
+
+    Args:
+      choose: given a norm's path and its input's moments, pooled over the batch, returns those
+        to use, `[1, 1, 1, C]` each; None for those of each image.
+      weight: `[B, H, W]` of the network's input, how much each pixel counts when moments are
+        pooled. Height and width of every normalised map divide H and W.
+
+    Yields:
+      A dict that is filled with the pooled moments by path, as the network is applied.
+    """
+    pooled = {}
+
+    def share(next_fun, args, kwargs, context):
+        norm, x = context.module, args[0] if args else None
+        is_concerned = isinstance(norm, InstanceNorm) and context.method_name == "__call__"
+        if is_concerned and x.shape[1:3] != (1, 1):
+            path = "/".join(norm.path)
+            pooled[path] = _weighted_moments(x.astype(jnp.float32), weight)
+            kwargs = {**kwargs, "moments": choose(path, pooled[path])}
+        return next_fun(*args, **kwargs)
+
+    with nn.intercept_methods(share):
+        yield pooled
+
+
+def _weighted_moments(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Moments `[1, 1, 1, C]` of `[B, h, w, C]`, of which `weight` `[B, H, W]` is an enlargement."""
+    batch, height, width = x.shape[:3]
+    share = weight.reshape(batch, height, weight.shape[1] // height, width, -1).sum((2, 4))
+    share = (share / share.sum())[..., None]
+    mean = jnp.sum(share * x, (0, 1, 2), keepdims=True)
+    return mean, jnp.sum(share * jnp.square(x - mean), (0, 1, 2), keepdims=True)

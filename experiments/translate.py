@@ -1,0 +1,158 @@
+"""Turns photographs into paintings, or the other way, with a generator trained by CycleGAN.
+
+    python -m experiments.translate --workdir=runs/monet --direction=b_to_a --out=painted \\
+        holiday.jpg photos/ 'more/*.png'
+    python -m experiments.translate --workdir=runs/monet --resize=800 --out=painted photos/
+    python -m experiments.translate --workdir=runs/monet --postcard --out=cards photos/
+
+Arguments are pictures, folders, of which the sub-folders are not searched, and patterns. Each
+picture becomes a PNG of its name in --out, at its own size. Nothing is overwritten but what
+this command has made: where the name is taken, `_2` and so on is appended to it.
+
+Brush strokes have the width that they had in training, in pixels. So a large photograph
+hardly shows them: --resize makes its longer side as long as given before it is translated.
+
+--postcard makes an A6 card for print, 300 dpi with 3 mm of bleed on each side, as PNG and as
+PDF. The photograph is first resized to just the pixels that the card needs; with --resize, to
+what that says, and the painting is enlarged.
+
+The exit status is 1 if a picture could not be read; the others are translated all the same.
+"""
+
+import glob
+import itertools
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder of the generator.")
+_DIRECTION = flags.DEFINE_string("direction", "b_to_a", "a_to_b, or b_to_a.")
+_OUT = flags.DEFINE_string("out", None, "The folder for the translated pictures.")
+_RESIZE = flags.DEFINE_integer(
+    "resize", 0, "Longer side of the picture when translated; 0 for its own size.", lower_bound=0
+)
+_POSTCARD = flags.DEFINE_bool("postcard", False, "Lay out for print: A6, as PNG and PDF.")
+_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+flags.mark_flags_as_required(["workdir", "out"])
+
+_MAKER = "gans.translate"
+
+
+def main(arguments: list[str]) -> int:
+    from tqdm import tqdm
+
+    from gans import load_translator
+    from gans.data.images import UnreadableImage
+
+    sources = _find(arguments)
+    out = _folder(_OUT.value)
+    translator = load_translator(_WORKDIR.value, direction=_DIRECTION.value, step=_STEP.value)
+    failed = {}
+    with tqdm(total=len(sources), unit="picture", disable=None) as bar:
+        for source, target in zip(sources, _targets(sources, out), strict=True):
+            try:
+                _translate(translator, source, target, bar)
+            except UnreadableImage as error:
+                failed[source] = error
+            bar.update()
+    print(
+        f"{len(sources) - len(failed)} of {len(sources)} pictures are in {out}, "
+        f"{_DIRECTION.value} by step {translator.step:,} of {_WORKDIR.value}"
+    )
+    for source, error in failed.items():
+        print(f"{source} cannot be read: {' '.join(str(error).split())}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _translate(translator, source: Path, target: Path, bar) -> None:
+    from PIL import Image
+
+    from gans import postcard, writers
+    from gans.data import images
+
+    picture = images.read(source, translator.channels)
+    if _RESIZE.value:
+        picture = picture.resize(_within(picture.size, _RESIZE.value), Image.Resampling.LANCZOS)
+    elif _POSTCARD.value:
+        picture = picture.resize(postcard.covering(picture.size), Image.Resampling.LANCZOS)
+
+    def progress(done: int, total: int) -> None:
+        bar.set_postfix_str(f"{source.name}, tile {done} of {total}")
+
+    pixels = translator.translate(picture, progress=progress)
+    painted = Image.fromarray(pixels[..., 0] if translator.channels == 1 else pixels)
+    dpi = None
+    if _POSTCARD.value:
+        painted, dpi = postcard.lay_out(painted), postcard.DPI
+        with writers.atomic(target.with_suffix(".pdf")) as file:
+            file.write(postcard.pdf(painted, _MAKER))
+    writers.save_picture(target, painted, dpi=dpi, text={"Software": _MAKER})
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Width and height in the same proportion, the longer being `longest`."""
+    return tuple(max(1, round(side * longest / max(size))) for side in size)
+
+
+def _find(arguments: list[str]) -> list[Path]:
+    """The pictures that the arguments name, each once."""
+    from gans.errors import UserError
+
+    if not arguments:
+        raise UserError("No picture is named: give files, folders or patterns after the flags.")
+    found = [path for argument in arguments for path in _find_one(Path(argument).expanduser())]
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def _find_one(path: Path) -> list[Path]:
+    from gans.data import files
+    from gans.errors import UserError
+
+    if path.is_dir():
+        if pictures := files.loose_images(path):
+            return pictures
+        raise UserError(f"{path} holds no pictures; those in its sub-folders are not looked for.")
+    if path.exists():
+        return [path]
+    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+    if pictures := [match for match in matches if match.is_file()]:
+        return pictures
+    raise UserError(f"There is no picture or folder {path}, and none matches it as a pattern.")
+
+
+def _folder(name: str) -> Path:
+    from gans.errors import UserError
+
+    out = Path(name).expanduser()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out={out} is a file; give a folder.")
+    return out
+
+
+def _targets(sources: list[Path], out: Path) -> list[Path]:
+    """A PNG for each picture; no picture given, no file of another one, and none of other make."""
+    taken, targets = {_key(source) for source in sources}, []
+    for source in sources:
+        names = (f"{source.stem}_{n}" if n > 1 else source.stem for n in itertools.count(1))
+        files = (out / f"{name}.png" for name in names)
+        targets.append(next(file for file in files if _key(file) not in taken and _may_make(file)))
+        taken.add(_key(targets[-1]))
+    return targets
+
+
+def _key(path: Path) -> str:
+    """The same for all names of one file, on disks too that make no difference of case."""
+    return str(path.resolve()).casefold()
+
+
+def _may_make(target: Path) -> bool:
+    """Whether there are no such files, or only such as this command has made."""
+    made = [target, target.with_suffix(".pdf")] if _POSTCARD.value else [target]
+    return all(not path.exists() or _MAKER.encode() in path.read_bytes() for path in made)
+
+
+if __name__ == "__main__":
+    cli.run(main, takes_arguments=True)

@@ -1,0 +1,182 @@
+"""Pictures of one domain turned into pictures of the other: photographs into paintings.
+
+import gans
+translator = gans.load_translator("runs/monet", direction="b_to_a")
+painted = translator.translate(PIL.Image.open("photo.jpg"))
+
+A picture of any size keeps it. One that is larger than a tile is translated in overlapping
+tiles, blended where they meet, so that memory holds the feature maps of a megapixel, one row
+of tiles as float32, and the picture itself twice: for 50 megapixels 0.4 GB, and the maps,
+0.3 GB each in the paper's ResNet.
+
+*Normalisation.* Tiles that were normalised each by itself would differ in contrast, so all
+are normalised by the moments of the whole picture: see `gans.moments`.
+
+*Networks that see the whole image.* A U-Net halves its training images to a single pixel:
+its innermost units know the whole image and touch its borders, and of larger images they
+would make what they never met in training. Its tiles have the size of training images and
+overlap by half. A ResNet works on neighbourhoods, at a quarter of the size at least, and
+takes larger tiles. What tells one from the other is how many pixels wide the innermost
+feature map was in training.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from gans import build, runs, tiles
+from gans.data import images
+from gans.errors import UserError
+from gans.models import layers
+from gans.moments import Estimate, to_float
+from gans.sampling import restore
+from gans.state import NetState
+
+DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
+"""The generator of each direction."""
+
+_TILE = 512  # pixels of a local network's tiles
+_OVERLAP = 64  # what neighbours share of them
+_WHOLE = 4  # a network whose innermost map is at most this wide in training sees whole images
+_LEAST = 8  # the least width of the innermost map of any other
+_PATCH = 256  # pixels of the patches that a local network's moments are pooled from
+
+
+class Translator:
+    """A generator that is ready to translate pictures.
+
+    Attributes:
+      net: the generator.
+      channels: of its images: 1 for grey, 3 for RGB.
+      multiple: what its images' height and width must be multiples of.
+      step: iterations it was trained for.
+      tile: height and width of the largest image it is given at once.
+      patch: height and width of the parts that its norms' moments are pooled from.
+      overlap: the least that neighbouring tiles share.
+    """
+
+    def __init__(
+        self, net: NetState, *, channels: int, multiple: int, image_size: int, step: int = 0
+    ):
+        """`image_size` is the side of the images it was trained on."""
+        # What training alone needs would take three times the memory of the parameters.
+        net = net.averaged()
+        self.net = net.replace(opt_state=(), ema_params=None, ema_model_state=None)
+        self.channels, self.multiple, self.step = channels, multiple, step
+        if image_size <= _WHOLE * multiple:
+            self.tile, self.patch, self.overlap = image_size, image_size, image_size // 2
+            self._unit, self._least = 1, image_size
+        else:
+            self.tile, self.patch, self.overlap = max(_TILE, image_size), _PATCH, _OVERLAP
+            self._unit, self._least = multiple, _LEAST * multiple
+
+    def translate(
+        self,
+        picture: Image.Image | np.ndarray,
+        *,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> np.ndarray:
+        """The picture in the other domain, uint8 `[H, W, C]`, at its own size.
+
+        Args:
+          picture: of any mode and size, transparency showing white, turned the way its EXIF
+            orientation says; or uint8 `[H, W]` or `[H, W, C]`, C being 1, 3 or 4.
+          progress: called with how many steps are done, and of how many; a tile is one.
+
+        Raises:
+          UserError: it is no such picture.
+        """
+        pixels = _pixels(picture, self.channels)
+        rows, columns = self._cuts(pixels, self.tile)
+        tile_count = len(rows.starts) * len(columns.starts)
+        estimate = Estimate(self.net, pixels, *self._cuts(pixels, self.patch))
+        total = tile_count + (estimate.steps if tile_count > 1 else 0)
+        done = itertools.count(1)
+
+        def report() -> None:
+            progress(next(done), total)
+
+        moments = estimate.run(report) if tile_count > 1 else {}
+
+        def tile_at(i: int, j: int) -> np.ndarray:
+            tile = pixels[np.ix_(rows.pixels(i), columns.pixels(j))]
+            painted = np.asarray(_paint(self.net, tile, moments))
+            report()
+            return painted
+
+        return tiles.blend(rows, columns, self.channels, tile_at)
+
+    def _cuts(self, pixels: np.ndarray, tile: int) -> tuple[tiles.Cut, tiles.Cut]:
+        """How rows and columns are cut into tiles of this size."""
+        cut = functools.partial(
+            tiles.cut, tile=tile, overlap=self.overlap, unit=self._unit, least=self._least
+        )
+        return cut(pixels.shape[0]), cut(pixels.shape[1])
+
+
+@jax.jit
+def _paint(net: NetState, pixels: jax.Array, moments: layers.Moments) -> jax.Array:
+    """A tile uint8 `[H, W, C]` as float32 in [-1, 1]. Without `moments`, by its own."""
+    weight = jnp.ones((1, *pixels.shape[:2]))
+    with layers.shared_moments(lambda path, own: moments.get(path), weight):
+        painted, _ = net(to_float(pixels)[None], train=False)
+    return painted[0]
+
+
+def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
+    """uint8 `[H, W, channels]` of a picture of any kind."""
+    if isinstance(picture, np.ndarray):
+        shape = picture.shape
+        is_picture = len(shape) in (2, 3) and picture.size and shape[2:] in ((), (1,), (3,), (4,))
+        if picture.dtype != np.uint8 or not is_picture:
+            raise UserError(
+                "A picture has uint8 [H, W, C] with 1, 3 or 4 channels and a pixel at least, not "
+                f"{picture.dtype} {list(shape)}."
+            )
+        if shape[2:] == (channels,):
+            return picture
+        picture = Image.fromarray(picture[..., 0] if shape[2:] == (1,) else picture)
+    try:
+        pixels = np.asarray(images.upright(picture, channels))
+    except (OSError, ValueError) as error:
+        raise UserError(f"The picture cannot be read: {error}.") from error
+    return pixels[..., None] if channels == 1 else pixels
+
+
+def load(workdir: str | Path, *, direction: str = "b_to_a", step: int | None = None) -> Translator:
+    """A translator by a generator in a run folder, which may still be training.
+
+    Args:
+      workdir: the folder given to training.
+      direction: "a_to_b" or "b_to_a".
+      step: of the checkpoint; the newest if None.
+
+    Raises:
+      UserError: there is no such direction, no run that translates, or no such checkpoint.
+    """
+    if direction not in DIRECTIONS:
+        raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
+    workdir, name = Path(workdir), DIRECTIONS[direction]
+    config = runs.read_config(workdir)
+    if name not in config.nets:
+        raise UserError(
+            f"The run in {workdir} trains {config.game.name}, which translates no images: use "
+            "gans.load, or experiments.sample."
+        )
+    info = runs.read_info(workdir)
+    restored = restore(workdir, config, info, step)
+    return Translator(
+        restored.state.nets[name],
+        channels=info.image_shape[-1],
+        multiple=build.nets(config)[name].multiple,
+        image_size=info.image_shape[0],
+        step=restored.step,
+    )

@@ -1,0 +1,89 @@
+"""The moments of a whole image, from its parts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gans import moments, tiles, translating
+from gans.models import layers, resnet
+from gans.state import create_net
+
+
+def image(height, width):
+    """Dark on the left, bright and rough on the right."""
+    noise = np.random.default_rng(0).normal(size=(height, width, 3))
+    x = np.linspace(0, 1, width)[:, None]
+    return np.clip(30 + 150 * x + 60 * x * noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def net():
+    module = resnet.Generator(features=4, blocks=1)
+    return create_net(jax.random.key(0), module, (jnp.zeros((1, 32, 32, 3)),), optax.sgd(0.1))
+
+
+def test_the_moments_of_parts_are_joined_to_those_of_the_whole():
+    x = np.random.default_rng(0).normal(3, 2, (1, 8, 12, 5)) + np.arange(12)[:, None]
+    parts, weights = np.split(x, [4, 10], axis=2), (4, 6, 2)
+    each = [{"norm": layers.instance_moments(jnp.float32(part))} for part in parts]
+    mean, variance = moments.joined(list(zip(each, weights, strict=True)))["norm"]
+    np.testing.assert_allclose(mean[0, 0, 0], x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance[0, 0, 0], x.var((0, 1, 2)), rtol=1e-5)
+
+
+def estimated(net, pixels, patch):
+    cuts = [
+        tiles.cut(extent, tile=patch, overlap=patch // 2, unit=4, least=32)
+        for extent in pixels.shape[:2]
+    ]
+    estimate, calls = moments.Estimate(net, pixels, *cuts), []
+    found = estimate.run(lambda: calls.append(1))
+    assert len(calls) == estimate.steps
+    return found
+
+
+def test_with_the_moments_of_the_whole_a_tile_equals_its_part_away_from_its_edge(net):
+    pixels = image(96, 128)
+    exact = estimated(net, pixels, 128)  # in one patch
+    whole = translating._paint(net, pixels, {})
+    np.testing.assert_allclose(translating._paint(net, pixels, exact), whole, atol=1e-5)
+    part = np.s_[:, 32:]
+    tile = translating._paint(net, pixels[part], exact)
+    # An output pixel of one block depends on 20 pixels to each side.
+    np.testing.assert_allclose(tile[:, 20:], whole[part][:, 20:], atol=1e-4)
+    own = translating._paint(net, pixels[part], {})
+    assert np.abs(own[:, 20:] - whole[part][:, 20:]).mean() > 0.01
+
+
+def error(found, exact):
+    return max(
+        float(jnp.abs(jnp.sqrt(found[path][1] / exact[path][1]) - 1).max()) for path in exact
+    )
+
+
+def test_patches_that_cover_an_image_have_its_moments(net):
+    pixels = image(96, 192)
+    exact = estimated(net, pixels, 192)
+    assert error(estimated(net, pixels, 64), exact) < 0.02
+
+
+def test_a_sample_of_patches_is_corrected_by_all_of_the_image(net, monkeypatch):
+    pixels = image(96, 192)
+    exact = estimated(net, pixels, 192)
+    monkeypatch.setattr(moments, "_AT_ONCE", 64 * 64 * 3)
+    assert error(estimated(net, pixels, 64), exact) < 0.05
+    monkeypatch.setattr(moments, "_ROUNDS", 0)
+    assert error(estimated(net, pixels, 64), exact) > 0.06
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (3, 3), (3, 5), (31, 46), (1, 300), (300, 2)])
+def test_a_sample_is_spread_evenly_and_is_all_there_is_where_that_is_little(grid):
+    places = moments.spread(*grid, 16)
+    assert len(set(places)) == len(places) <= 16
+    assert len(places) >= min(np.prod(grid), 12)
+    for axis, count in enumerate(grid):
+        used = sorted({place[axis] for place in places})
+        assert abs(used[0] - (count - 1 - used[-1])) <= 1
+        assert np.ptp(np.diff(used)) <= 1 if len(used) > 2 else True
