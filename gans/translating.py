@@ -58,6 +58,7 @@ class Translator:
       channels: of its images: 1 for grey, 3 for RGB.
       multiple: what its images' height and width must be multiples of.
       step: iterations it was trained for.
+      whole: whether it sees all of an image at once, and wants none but those of its training.
       tile: height and width of the largest image it is given at once.
       patch: height and width of the parts that its norms' moments are pooled from.
       overlap: the least that neighbouring tiles share.
@@ -71,7 +72,8 @@ class Translator:
         net = net.averaged()
         self.net = net.replace(opt_state=(), ema_params=None, ema_model_state=None)
         self.channels, self.multiple, self.step = channels, multiple, step
-        if image_size <= _WHOLE * multiple:
+        self.whole = image_size <= _WHOLE * multiple
+        if self.whole:
             self.tile, self.patch, self.overlap = image_size, image_size, image_size // 2
             self._unit, self._least = 1, image_size
         else:

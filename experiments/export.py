@@ -1,0 +1,34 @@
+"""Writes a trained generator into one file that jax alone can run: see `gans.export`.
+
+python -m experiments.export --workdir=runs/digits --out=generator.zip
+python -m experiments.export --workdir=runs/monet --direction=b_to_a --out=painter.zip
+"""
+
+from absl import flags
+
+from experiments import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder of the generator.")
+_OUT = flags.DEFINE_string("out", None, "The file to write, a .zip.")
+_DIRECTION = flags.DEFINE_enum(
+    "direction", None, ["a_to_b", "b_to_a"], "Which generator of a CycleGAN."
+)
+_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+flags.mark_flags_as_required(["workdir", "out"])
+
+
+def main() -> None:
+    """Exports, and says what the file takes and gives."""
+    from gans import export
+    from gans.errors import UserError
+
+    if not _OUT.value.endswith(".zip"):
+        raise UserError(f"--out={_OUT.value} must end in .zip.")
+    made = export.export(_WORKDIR.value, direction=_DIRECTION.value, step=_STEP.value)
+    export.save(_OUT.value, made)
+    takes, gives = ", ".join(made.about["takes"]), ", ".join(made.about["gives"])
+    print(f"{_OUT.value}: takes {takes}; gives {gives}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
