@@ -139,7 +139,7 @@ def in_form(config: ConfigDict, arg: str) -> ConfigDict:
         if "blocks" in generator:
             generator.update(blocks=1, features=4)
         else:
-            generator.features = (4, 8, 8)
+            generator.features = (4, 4)
     elif arg:
         raise ValueError(f"this config has the form :test, and no form :{arg}")
     return config.lock()

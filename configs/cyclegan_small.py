@@ -1,10 +1,13 @@
-"""CycleGAN that two CPU cores train in 20 minutes: 64 pixels, half the features, 6 blocks.
+"""CycleGAN that two CPU cores train in ten minutes: 64 pixels, a small U-Net.
 
     python -m experiments.train --config=configs/cyclegan_small.py --workdir=runs/small
 
 By default on crops of the two photographs that come with scikit-learn, a Chinese temple and a
 flower, without a network; on a folder of one's own (trainA, trainB) with
 `--config.data.name=unpaired_folder --config.data.data_dir=path/to/folder`.
+
+The connections across the U-Net carry outlines and colours from the first iterations on. The
+paper's ResNet has none, and after as many iterations its pictures were still a blur.
 """
 
 from ml_collections import ConfigDict
@@ -14,14 +17,23 @@ from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet
 
 def get_config(arg: str = "") -> ConfigDict:
     config = cyclegan_monet2photo_resnet.base()
+    config.nets = cyclegan_monet2photo.twins(
+        generator={"name": "unet.PaperGenerator", "features": (32, 64, 128, 128), "dropout": 0.0},
+        discriminator={
+            "name": "patchgan.Discriminator",
+            "features": 32,
+            "depth": 2,
+            "slope": 0.2,
+            "affine": False,
+            "use_bias": True,
+        },
+        data=config.data,
+    )
     config.update_from_flattened_dict(
         {
             "data.name": "photographs",
             "data.load_size": 72,
             "data.image_size": 64,
-            "nets.generator_ab.features": 32,
-            "nets.generator_ab.blocks": 6,
-            "nets.discriminator_a.features": 32,
             "train.num_steps": 3000,
             "train.log_every": 50,
             "train.sample_every": 250,
