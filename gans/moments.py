@@ -69,10 +69,10 @@ class Estimate:
             noted = []
             for places in self._batches:
                 patches, weight = self._gather(places)
-                noted.append((jax.device_get(_note(self._net, patches, weight, found)), weight))
+                moments = _note(self._net, patches, weight, found)
+                noted.append((jax.device_get(moments), weight.sum()))
                 report()
-            whole = joined([(moments, weight.sum()) for moments, weight in noted])
-            correction = _corrected_by(correction, whole, jax.device_get(found))
+            correction = _corrected_by(correction, joined(noted), jax.device_get(found))
             found = _pool(self._net, *sample, correction)
             report()
         return found
