@@ -346,18 +346,11 @@ SIZE = (16, 20, 3)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_two_iterations_are_those_of_the_authors(setting):
     make, module = SETTINGS[setting]
-    loss, judge = setting.partition("-")[2], patchgan.Discriminator(features=4, depth=1)
+    judge = patchgan.Discriminator(features=4, depth=1)
     modules = dict(zip(NAMES, (module, module, judge, judge), strict=True))
-    game = cycle.game(adversarial=LOSSES[loss], pool_size=0)
     nets = {
         name: scrambled(make() if "generator" in name else NLayerDiscriminator(4, 1), seed)
         for seed, name in enumerate(NAMES)
-    }
-    optimizers = {
-        player.name: torch.optim.SGD(
-            [p for name in player.nets for p in nets[name].parameters()], RATES[player.name]
-        )
-        for player in game.players
     }
 
     def params_there():
@@ -366,6 +359,85 @@ def test_two_iterations_are_those_of_the_authors(setting):
             for name, net in nets.items()
         }
 
+    check_iterations(setting.partition("-")[2], modules, nets, params_there)
+
+
+class Tutorial:
+    """The TensorFlow tutorial's layers in PyTorch, on parameters in our own layout."""
+
+    def __init__(self, params):
+        self.params = jax.tree.map(lambda x: torch.tensor(x, requires_grad=True), params)
+
+    def parameters(self):
+        return jax.tree.leaves(self.params)
+
+    def conv(self, i, x, stride):
+        layer = self.params[f"Conv_{i}"]
+        kernel = layer["kernel"].permute(3, 2, 0, 1)
+        return nn.functional.conv2d(x, kernel, layer.get("bias"), stride, padding=1)
+
+    def double(self, i, x):
+        layer = self.params[f"ConvTranspose_{i}"]
+        kernel = layer["kernel"].flip(0, 1).permute(2, 3, 0, 1)
+        return nn.functional.conv_transpose2d(x, kernel, layer.get("bias"), 2, padding=1)
+
+    def norm(self, i, x):
+        layer = self.params[f"InstanceNorm_{i}"]
+        x = (x - x.mean((2, 3), keepdim=True)) / (
+            x.var((2, 3), unbiased=False, keepdim=True) + 1e-5
+        ).sqrt()
+        return x * layer["scale"][:, None, None] + layer["bias"][:, None, None]
+
+
+class TutorialUnet(Tutorial):
+    """Of two halvings."""
+
+    def __call__(self, x):
+        outer = nn.functional.leaky_relu(self.conv(0, x, 2), 0.3)
+        inner = nn.functional.leaky_relu(self.norm(0, self.conv(1, outer, 2)), 0.3)
+        x = torch.relu(self.norm(1, self.double(0, inner)))
+        return torch.tanh(self.double(1, torch.cat([x, outer], 1)))
+
+
+class TutorialPatchGAN(Tutorial):
+    """Of depth 1."""
+
+    def __call__(self, x):
+        x = nn.functional.leaky_relu(self.conv(0, x, 2), 0.3)
+        x = nn.functional.leaky_relu(self.norm(0, self.conv(1, x, 1)), 0.3)
+        return self.conv(2, x, 1)
+
+
+def test_two_iterations_are_those_of_the_tutorial():
+    generator = unet.Generator(features=(4, 6), dropout=0.0)
+    judge = patchgan.Discriminator(features=4, depth=1, slope=0.3, affine=True, use_bias=False)
+    modules = dict(zip(NAMES, (generator, generator, judge, judge), strict=True))
+    nets = {}
+    for seed, name in enumerate(NAMES):
+        tree = shapes(modules[name], SIZE)
+        make = TutorialUnet if "generator" in name else TutorialPatchGAN
+        leaves, structure = jax.tree.flatten(tree)
+        values = [0.3 * normal(*x.shape, seed=10 * seed + i) for i, x in enumerate(leaves)]
+        nets[name] = make(jax.tree.unflatten(structure, values))
+
+    def params_there():
+        return {
+            name: jax.tree.map(lambda x: x.detach().numpy().copy(), net.params)
+            for name, net in nets.items()
+        }
+
+    check_iterations("non_saturating", modules, nets, params_there)
+
+
+def check_iterations(loss, modules, nets, params_there):
+    """Two iterations there and here, from the same parameters: the same losses, the same end."""
+    game = cycle.game(adversarial=LOSSES[loss], pool_size=0)
+    optimizers = {
+        player.name: torch.optim.SGD(
+            [p for name in player.nets for p in nets[name].parameters()], RATES[player.name]
+        )
+        for player in game.players
+    }
     before = params_there()
     images = np.clip(0.5 * normal(2, 2, 1, *SIZE), -1, 1)  # iterations, domains, a batch of one
     ours, metrics = ours_after(game, modules, before, images)
