@@ -34,6 +34,7 @@ def get_config(arg: str = "") -> ConfigDict:
             "data.name": "photographs",
             "data.load_size": 72,
             "data.image_size": 64,
+            "nets.generator_ab.upsampling": "resize",
             "train.num_steps": 3000,
             "train.log_every": 50,
             "train.sample_every": 250,

@@ -45,7 +45,7 @@ DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
 
 _TILE = 512  # pixels of a local network's tiles
 _OVERLAP = 64  # what neighbours share of them
-_WHOLE = 4  # a network whose innermost map is at most this wide in training sees whole images
+_WHOLE = 2  # a network whose innermost map is at most this wide in training sees whole images
 _LEAST = 8  # the least width of the innermost map of any other
 _PATCH = 256  # pixels of the patches that a local network's moments are pooled from
 
