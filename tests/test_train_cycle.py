@@ -104,9 +104,9 @@ def test_the_run_folder_holds_every_term_and_a_picture_of_translations(whole):
     assert [path.name[-6:-4] for path in pictures] == ["04", "08", "10"]
     for path in pictures:
         with Image.open(path) as picture:
-            # Eight columns of two images of 8 pixels, enlarged to 64, with gaps of 2; a title
+            # Eight columns of two images of 8 pixels, enlarged to 128, with gaps of 2; a title
             # and labels above.
-            assert picture.size == (8 * (64 + 2) + 2, 2 * (64 + 2) + 2 + 2 * 18)
+            assert picture.size == (8 * (128 + 2) + 2, 2 * (128 + 2) + 2 + 2 * 18)
     with Image.open(workdir / "samples.gif") as animation:
         assert animation.n_frames == 3
     noted = json.loads((workdir / "data.json").read_text())
@@ -120,8 +120,8 @@ def test_both_domains_are_shown_as_they_are_in_the_first_column_of_four(config, 
     picture = np.asarray(Image.open(sorted((workdir / "samples").iterdir())[-1]))
     for column, domain in ((0, "a"), (4, "b")):
         for row in range(2):
-            top, left = 2 * 18 + 2 + row * 66, 2 + column * 66
-            cell = picture[top : top + 64 : 8, left : left + 64 : 8]
+            top, left = 2 * 18 + 2 + row * 130, 2 + column * 130
+            cell = picture[top : top + 128 : 16, left : left + 128 : 16]
             np.testing.assert_array_equal(cell, data.test[domain][row])
 
 
