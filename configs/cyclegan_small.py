@@ -1,4 +1,4 @@
-"""CycleGAN that two CPU cores train in ten minutes: 64 pixels, a small U-Net.
+"""CycleGAN that two CPU cores train in five minutes: 64 pixels, a small U-Net.
 
     python -m experiments.train --config=configs/cyclegan_small.py --workdir=runs/small
 
