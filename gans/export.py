@@ -67,7 +67,7 @@ def export(
             translating.load(workdir, direction=direction, step=step)
         )
     program = jax_export.export(jax.jit(function), platforms=PLATFORMS)(*takes)
-    gives = [f"{x.dtype.name} {list(map(str, x.shape))}" for x in program.out_avals]
+    gives = [f"{x.dtype.name} [{', '.join(map(str, x.shape))}]" for x in program.out_avals]
     config = runs.to_plain(runs.read_config(Path(workdir)))
     return Exported(program.serialize(), about | {"gives": gives, "config": config})
 
