@@ -9,7 +9,7 @@ second half at a falling learning rate; the samples tell when it is enough.
 
 from ml_collections import ConfigDict
 
-from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet
+from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet, dcgan_cifar10
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -17,4 +17,4 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.name = "unpaired_folder"
     config.train.num_steps = 200_000
     config.checkpoint.every_steps = 5000
-    return cyclegan_monet2photo.in_form(config, arg)
+    return dcgan_cifar10.in_form(config, arg, cyclegan_monet2photo.RESNET)

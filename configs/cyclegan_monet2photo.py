@@ -18,11 +18,13 @@ has one for each. `generator_ba` and `discriminator_b` follow what is set for `g
 
 from ml_collections import ConfigDict
 
+from configs import dcgan_cifar10
+
 EPOCH = 6287  # images of the larger domain
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    return in_form(base(), arg)
+    return dcgan_cifar10.in_form(base(), arg, UNET)
 
 
 def base() -> ConfigDict:
@@ -127,25 +129,8 @@ def adam(name: str, eps: float, schedule: str = "constant") -> ConfigDict:
     )
 
 
-def in_form(config: ConfigDict, arg: str) -> ConfigDict:
-    """Locks a config, made small first if `arg` is "test".
-
-    Raises:
-      ValueError: there is no form of that name.
-    """
-    if arg == "test":
-        config.update_from_flattened_dict(TEST)
-        generator = config.nets.generator_ab
-        if "blocks" in generator:
-            generator.update(blocks=1, features=4)
-        else:
-            generator.features = (4, 4)
-    elif arg:
-        raise ValueError(f"this config has the form :test, and no form :{arg}")
-    return config.lock()
-
-
-TEST = {
+# Of the form :test, whatever the generators.
+SMALL = {
     "data.name": "photographs",
     "data.load_size": 36,
     "data.image_size": 32,
@@ -157,3 +142,5 @@ TEST = {
     "train.sample_every": 2,
     "checkpoint.every_steps": 2,
 }
+UNET = SMALL | {"nets.generator_ab.features": (4, 4)}
+RESNET = SMALL | {"nets.generator_ab.features": 4, "nets.generator_ab.blocks": 1}

@@ -12,11 +12,11 @@ A is Monet, B is photographs; see `cyclegan_monet2photo` for what can be set.
 
 from ml_collections import ConfigDict
 
-from configs import cyclegan_monet2photo
+from configs import cyclegan_monet2photo, dcgan_cifar10
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    return cyclegan_monet2photo.in_form(base(), arg)
+    return dcgan_cifar10.in_form(base(), arg, cyclegan_monet2photo.RESNET)
 
 
 def base() -> ConfigDict:

@@ -12,7 +12,7 @@ paper's ResNet has none, and after as many iterations its pictures were still a 
 
 from ml_collections import ConfigDict
 
-from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet
+from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet, dcgan_cifar10
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -41,4 +41,4 @@ def get_config(arg: str = "") -> ConfigDict:
             "checkpoint.every_steps": 500,
         }
     )
-    return cyclegan_monet2photo.in_form(config, arg)
+    return dcgan_cifar10.in_form(config, arg, cyclegan_monet2photo.UNET)

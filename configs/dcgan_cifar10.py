@@ -91,19 +91,6 @@ def base() -> ConfigDict:
     return config
 
 
-def in_form(config: ConfigDict, arg: str) -> ConfigDict:
-    """Locks a config, made small first if `arg` is "test".
-
-    Raises:
-      ValueError: there is no form of that name.
-    """
-    if arg == "test":
-        config.update_from_flattened_dict(TEST)
-    elif arg:
-        raise ValueError(f"this config has the form :test, and no form :{arg}")
-    return config.lock()
-
-
 TEST = {
     "data.name": "digits",
     "data.split": "train[:64]",
@@ -117,3 +104,16 @@ TEST = {
     "train.sample_every": 2,
     "checkpoint.every_steps": 4,
 }
+
+
+def in_form(config: ConfigDict, arg: str, test: dict = TEST) -> ConfigDict:
+    """Locks a config, first changed as `test` says if `arg` is "test".
+
+    Raises:
+      ValueError: there is no form of that name.
+    """
+    if arg == "test":
+        config.update_from_flattened_dict(test)
+    elif arg:
+        raise ValueError(f"this config has the form :test, and no form :{arg}")
+    return config.lock()
