@@ -7,11 +7,12 @@ data set is a new file.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -150,6 +151,15 @@ def nets(config: ConfigDict) -> dict[str, nn.Module]:
         fields = {key: value for key, value in spec.items() if key != "name"}
         modules[name] = call(find("models", spec.name), f"nets.{name}", fields)
     return modules
+
+
+@contextlib.contextmanager
+def fitting() -> Iterator[None]:
+    """Raises UserError where networks that are being built or called say that shapes do not fit."""
+    try:
+        yield
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(f"The networks do not fit: {error}.") from error
 
 
 def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array], GanState]:

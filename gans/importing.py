@@ -51,10 +51,8 @@ def _imported(config: ConfigDict, files: Mapping[str, str | Path]) -> tuple[GanS
     info = DataInfo(0, (size, size, config.data.channels), domains=("A", "B"))
     modules, start = build.nets(config), build.start(config, build.game(config), info)
     key = jax.random.key(config.seed)
-    try:
+    with build.fitting():
         shapes = jax.eval_shape(start, key)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise UserError(f"The networks do not fit: {error}.") from error
     imported = {}
     for name, path in files.items():
         weights = pytorch.load(path)

@@ -122,11 +122,9 @@ def run(
 
 def _check_fit(start: Callable, preview: Callable, info: DataInfo) -> None:
     """Raises UserError if the networks cannot be built for these images."""
-    try:
+    with build.fitting():
         state = jax.eval_shape(start, jax.random.key(0))
         made = jax.eval_shape(preview, state.nets)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise UserError(f"The networks do not fit: {error}.") from error
     if any(0 in leaf.shape for leaf in jax.tree.leaves(state.nets)):
         raise UserError("The networks do not fit: one of them has a layer without features.")
     if made.shape[1:] != info.image_shape:
