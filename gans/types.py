@@ -45,12 +45,6 @@ class Outcome:
     made: Given = dataclasses.field(default_factory=dict)
 
 
-def recall_nothing(memory: Memory, given: Given, axis_name: str | None) -> tuple[Memory, Given]:
-    """The `recall` of a player that has no use for the past."""
-    del axis_name
-    return memory, given
-
-
 @dataclasses.dataclass(frozen=True)
 class Player:
     """One side of a game: it moves the parameters of its networks to lower its loss.
@@ -69,7 +63,9 @@ class Player:
     nets: tuple[str, ...]
     terms: tuple[str, ...]
     loss: Callable[[Nets, Batch, Given], Outcome]
-    recall: Callable[[Memory, Given, str | None], tuple[Memory, Given]] = recall_nothing
+    recall: Callable[[Memory, Given, str | None], tuple[Memory, Given]] = (
+        lambda memory, given, axis_name: (memory, given)
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,7 +127,7 @@ class PaperGenerator(nn.Module):
             skips.append(x)
         for i, skip in enumerate(reversed(skips[:-1])):
             x = norm()(self._double(nn.relu(x), skip.shape[-1]))
-            if self.dropout and 1 <= i <= _DROPOUT_BLOCKS:
+            if 1 <= i <= _DROPOUT_BLOCKS:
                 x = layers.Dropout(self.dropout)(x, train=train)
             x = jnp.concatenate([skip, x], axis=-1)
         x = self._double(nn.relu(x), self.channels)
