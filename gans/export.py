@@ -25,6 +25,7 @@ from jax import export as jax_export
 
 from gans import runs, sampling, translating
 from gans.errors import UserError
+from gans.pixels import to_float, to_uint8
 from gans.writers import atomic
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -112,8 +113,7 @@ def _of_images(translator: translating.Translator) -> _Function:
     about = {"takes": [f"image: uint8 [{shape}]"], "classes": (), "step": translator.step}
 
     def generate(image: jax.Array) -> jax.Array:
-        real = image.astype(jnp.float32) / 127.5 - 1.0
-        return sampling.to_uint8(translator.net(real, train=False)[0])
+        return to_uint8(translator.net(to_float(image), train=False)[0])
 
     return generate, [jax.ShapeDtypeStruct(symbols, jnp.uint8)], about
 

@@ -21,14 +21,17 @@ whole was 1.6 to 2.2 grey levels with the sample as it is, and 0.2 to 0.3 with i
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gans.models import layers
+from gans.pixels import to_float
 from gans.state import NetState
 from gans.tiles import Cut
 
@@ -37,6 +40,9 @@ _ROUNDS = 1  # corrections of the sample
 _TINY = 1e-5  # added to variances before they are compared, as by the norms themselves
 
 Place = tuple[int, int]
+
+Moments = Mapping[str, tuple[jax.Array, jax.Array]]
+"""Mean and biased variance, `[B, 1, 1, C]` each, under the path of an `InstanceNorm`."""
 
 
 class Estimate:
@@ -59,7 +65,7 @@ class Estimate:
         )
         self.steps = 1 + (0 if is_whole else _ROUNDS * (len(self._batches) + 1))
 
-    def run(self, report: Callable[[], None]) -> layers.Moments:
+    def run(self, report: Callable[[], None]) -> Moments:
         """The moments for each norm; `report` is called after each of the `steps`."""
         sample = self._gather(self._sample)
         correction = {}
@@ -86,36 +92,27 @@ class Estimate:
 
 
 @jax.jit
-def _pool(
-    net: NetState, patches: jax.Array, weight: jax.Array, correction: layers.Moments
-) -> layers.Moments:
+def _pool(net: NetState, patches: jax.Array, weight: jax.Array, correction: Moments) -> Moments:
     """The moments by which a batch is normalised that shares its own, corrected."""
 
     def choose(path, pooled):
         shift, ratio = correction.get(path, (0.0, 1.0))
         return pooled[0] + shift, pooled[1] * ratio
 
-    with layers.shared_moments(choose, weight) as pooled:
+    with shared_moments(choose, weight) as pooled:
         net(to_float(patches), train=False)
     return {path: choose(path, moments) for path, moments in pooled.items()}
 
 
 @jax.jit
-def _note(
-    net: NetState, patches: jax.Array, weight: jax.Array, moments: layers.Moments
-) -> layers.Moments:
+def _note(net: NetState, patches: jax.Array, weight: jax.Array, moments: Moments) -> Moments:
     """The moments that a batch has at each norm when it is normalised by given ones."""
-    with layers.shared_moments(lambda path, pooled: moments[path], weight) as pooled:
+    with shared_moments(lambda path, pooled: moments[path], weight) as pooled:
         net(to_float(patches), train=False)
     return pooled
 
 
-def to_float(pixels: jax.Array) -> jax.Array:
-    """[0, 255] to [-1, 1]."""
-    return pixels.astype(jnp.float32) / 127.5 - 1.0
-
-
-def joined(parts: Sequence[tuple[layers.Moments, float]]) -> layers.Moments:
+def joined(parts: Sequence[tuple[Moments, float]]) -> Moments:
     """The moments of all parts together, of the moments and the weight of each."""
     weights = np.array([weight for _, weight in parts], np.float64)
     weights = (weights / weights.sum()).reshape(-1, 1, 1, 1, 1)
@@ -129,9 +126,7 @@ def joined(parts: Sequence[tuple[layers.Moments, float]]) -> layers.Moments:
     return together
 
 
-def _corrected_by(
-    correction: layers.Moments, whole: layers.Moments, sample: layers.Moments
-) -> layers.Moments:
+def _corrected_by(correction: Moments, whole: Moments, sample: Moments) -> Moments:
     """For each norm what is to be added to the mean, and the variance multiplied by."""
     better = {}
     for path, (mean, variance) in whole.items():
@@ -153,3 +148,47 @@ def spread(rows: int, columns: int, most: int) -> list[Place]:
         for count, kept in ((rows, kept_rows), (columns, kept_columns))
     ]
     return list(itertools.product(*centres))
+
+
+@contextlib.contextmanager
+def shared_moments(
+    choose: Callable[[str, tuple[jax.Array, jax.Array]], tuple[jax.Array, jax.Array] | None],
+    weight: jax.Array,
+) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
+    """Makes the instance norms of a batch use moments of one's choice, the same for all images.
+
+    For images that are parts of one, to be normalised as the whole. An input of single pixels
+    keeps their own moments, which make it zero, at training too: a network has never learned
+    what to do with anything else.
+
+    Args:
+      choose: given a norm's path and its input's moments, pooled over the batch, returns those
+        to use, `[1, 1, 1, C]` each; None for those of each image.
+      weight: `[B, H, W]` of the network's input, how much each pixel counts when moments are
+        pooled. Height and width of every normalised map divide H and W.
+
+    Yields:
+      A dict that is filled with the pooled moments by path, as the network is applied.
+    """
+    pooled = {}
+
+    def share(next_fun, args, kwargs, context):
+        norm, x = context.module, args[0] if args else None
+        is_concerned = isinstance(norm, layers.InstanceNorm) and context.method_name == "__call__"
+        if is_concerned and x.shape[1:3] != (1, 1):
+            path = "/".join(norm.path)
+            pooled[path] = _weighted_moments(x.astype(jnp.float32), weight)
+            kwargs = {**kwargs, "moments": choose(path, pooled[path])}
+        return next_fun(*args, **kwargs)
+
+    with nn.intercept_methods(share):
+        yield pooled
+
+
+def _weighted_moments(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Moments `[1, 1, 1, C]` of `[B, h, w, C]`, of which `weight` `[B, H, W]` is an enlargement."""
+    batch, height, width = x.shape[:3]
+    share = weight.reshape(batch, height, weight.shape[1] // height, width, -1).sum((2, 4))
+    share = (share / share.sum())[..., None]
+    mean = jnp.sum(share * x, (0, 1, 2), keepdims=True)
+    return mean, jnp.sum(share * jnp.square(x - mean), (0, 1, 2), keepdims=True)

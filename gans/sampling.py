@@ -19,6 +19,7 @@ from gans import build, runs
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.pixels import to_uint8
 from gans.state import NetState
 
 _BATCH = 256
@@ -42,11 +43,6 @@ def render(net: NetState, latent: jax.Array, label: jax.Array | None) -> jax.Arr
     """
     images, _ = net.averaged()(latent, *(() if label is None else (label,)), train=False)
     return to_uint8(images)
-
-
-def to_uint8(images: jax.Array) -> jax.Array:
-    """[-1, 1] to [0, 255]."""
-    return jnp.clip(jnp.round((images + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
 
 
 def slerp(a: jax.Array, b: jax.Array, steps: int) -> jax.Array:

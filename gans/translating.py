@@ -35,8 +35,8 @@ from PIL import Image
 from gans import build, runs, tiles
 from gans.data import images
 from gans.errors import UserError
-from gans.models import layers
-from gans.moments import Estimate, to_float
+from gans.moments import Estimate, Moments, shared_moments
+from gans.pixels import to_float
 from gans.sampling import restore
 from gans.state import NetState
 
@@ -125,10 +125,10 @@ class Translator:
 
 
 @jax.jit
-def _paint(net: NetState, pixels: jax.Array, moments: layers.Moments) -> jax.Array:
+def _paint(net: NetState, pixels: jax.Array, moments: Moments) -> jax.Array:
     """A tile uint8 `[H, W, C]` as float32 in [-1, 1]. Without `moments`, by its own."""
     weight = jnp.ones((1, *pixels.shape[:2]))
-    with layers.shared_moments(lambda path, own: moments.get(path), weight):
+    with shared_moments(lambda path, own: moments.get(path), weight):
         painted, _ = net(to_float(pixels)[None], train=False)
     return painted[0]
 

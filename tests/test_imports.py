@@ -37,7 +37,7 @@ RANKS = (
     ("gans.games",),
     ("gans.losses", "gans.memory", "gans.optim", "gans.state"),
     ("gans.models",),
-    ("gans.errors", "gans.types"),
+    ("gans.errors", "gans.pixels", "gans.types"),
 )
 
 # What these may import of the project, whatever the ranks say.

@@ -1,5 +1,6 @@
 """The moments of a whole image, from its parts."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,3 +88,43 @@ def test_a_sample_is_spread_evenly_and_is_all_there_is_where_that_is_little(grid
         used = sorted({place[axis] for place in places})
         assert abs(used[0] - (count - 1 - used[-1])) <= 1
         assert np.ptp(np.diff(used)) <= 1 if len(used) > 2 else True
+
+
+class Norms(nn.Module):
+    """Two norms, the second after a halving to single pixels where the image has two."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = layers.InstanceNorm()(x)
+        return layers.InstanceNorm()(nn.relu(nn.avg_pool(x, (2, 2), (2, 2))))
+
+
+def test_parts_of_an_image_are_normalised_as_the_whole():
+    whole = np.random.default_rng(0).normal(size=(1, 8, 12, 3)) + np.arange(12)[:, None]
+    whole = whole.astype(np.float32)
+    expected = Norms().apply({}, whole)
+    # The columns 4 to 8 are in both parts and count half in each.
+    parts = jnp.concatenate([whole[:, :, :8], whole[:, :, 4:]])
+    weight = np.ones((2, 8, 8), np.float32)
+    weight[0, :, 4:] = weight[1, :, :4] = 0.5
+    with moments.shared_moments(lambda path, pooled: pooled, weight) as found:
+        together = Norms().apply({}, parts)
+    first = found["InstanceNorm_0"]
+    np.testing.assert_allclose(first[0][0, 0, 0], whole.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(first[1][0, 0, 0], whole.var((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(together[0], expected[0, :, :4], atol=1e-5)
+    np.testing.assert_allclose(together[1], expected[0, :, 2:], atol=1e-5)
+    with moments.shared_moments(lambda path, pooled: found[path], weight[1:]):
+        alone = Norms().apply({}, parts[1:])
+    np.testing.assert_allclose(alone[0], together[1], atol=1e-6)
+    own = Norms().apply({}, parts[1:])
+    assert np.abs(own - alone).max() > 0.1
+
+
+def test_a_single_pixel_keeps_its_own_moments_and_becomes_zero():
+    x = np.random.default_rng(0).normal(size=(2, 2, 2, 3)).astype(np.float32)
+    ones = jnp.ones((1, 1, 1, 3))
+    with moments.shared_moments(lambda path, pooled: (ones, ones), np.ones((2, 2, 2))) as found:
+        y = Norms().apply({}, x)
+    assert set(found) == {"InstanceNorm_0"}
+    np.testing.assert_array_equal(y, 0)

@@ -19,6 +19,7 @@ import numpy as np
 
 from gans.data.source import Augment, Source
 from gans.data.unpaired import Unpaired
+from gans.pixels import to_float
 from gans.types import Batch
 
 Feed = Mapping[str, Any]
@@ -86,7 +87,7 @@ class Stream:
             key = jax.random.fold_in(jax.random.key(self.seed), _AUGMENT + self.domain)
             keys = jax.vmap(functools.partial(jax.random.fold_in, key))(feed["position"])
             images = jax.vmap(self.augment)(images, keys)
-        batch = {"image": images.astype(jnp.float32) / 127.5 - 1.0}
+        batch = {"image": to_float(images)}
         if "label" in arrays:
             batch["label"] = jax.nn.one_hot(arrays["label"], self.classes)
         return batch

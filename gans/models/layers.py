@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -19,7 +19,6 @@ import jax.numpy as jnp
 # Keras' defaults: https://keras.io/api/layers/convolution_layers/convolution2d
 Conv = functools.partial(nn.Conv, padding="SAME", kernel_init=nn.initializers.glorot_uniform())
 Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
-
 
 # CycleGAN's, of every kernel (arXiv:1703.10593, appendix 7.1).
 NORMAL = nn.initializers.normal(0.02)
@@ -292,7 +291,7 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, axis_name: str | None = None) -> jax.Array:
         """`axis_name` is the mapped axis whose devices share one batch: see `synchronised`."""
-        if not train:
+        if not train or self.rate == 0.0:
             return x
         index = jnp.arange(len(x))
         if axis_name is not None:
@@ -320,51 +319,3 @@ def synchronised(axis_name: str | None) -> contextlib.AbstractContextManager:
         return next_fun(*args, **kwargs)
 
     return nn.intercept_methods(share)
-
-
-Moments = Mapping[str, tuple[jax.Array, jax.Array]]
-"""Mean and biased variance, `[B, 1, 1, C]` each, under the path of an `InstanceNorm`."""
-
-
-@contextlib.contextmanager
-def shared_moments(
-    choose: Callable[[str, tuple[jax.Array, jax.Array]], tuple[jax.Array, jax.Array] | None],
-    weight: jax.Array,
-) -> Iterator[dict[str, tuple[jax.Array, jax.Array]]]:
-    """Makes the instance norms of a batch use moments of one's choice, the same for all images.
-
-    For images that are parts of one, to be normalised as the whole. An input of single pixels
-    keeps their own moments, which make it zero, at training too: a network has never learned
-    what to do with anything else.
-
-    Args:
-      choose: given a norm's path and its input's moments, pooled over the batch, returns those
-        to use, `[1, 1, 1, C]` each; None for those of each image.
-      weight: `[B, H, W]` of the network's input, how much each pixel counts when moments are
-        pooled. Height and width of every normalised map divide H and W.
-
-    Yields:
-      A dict that is filled with the pooled moments by path, as the network is applied.
-    """
-    pooled = {}
-
-    def share(next_fun, args, kwargs, context):
-        norm, x = context.module, args[0] if args else None
-        is_concerned = isinstance(norm, InstanceNorm) and context.method_name == "__call__"
-        if is_concerned and x.shape[1:3] != (1, 1):
-            path = "/".join(norm.path)
-            pooled[path] = _weighted_moments(x.astype(jnp.float32), weight)
-            kwargs = {**kwargs, "moments": choose(path, pooled[path])}
-        return next_fun(*args, **kwargs)
-
-    with nn.intercept_methods(share):
-        yield pooled
-
-
-def _weighted_moments(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Moments `[1, 1, 1, C]` of `[B, h, w, C]`, of which `weight` `[B, H, W]` is an enlargement."""
-    batch, height, width = x.shape[:3]
-    share = weight.reshape(batch, height, weight.shape[1] // height, width, -1).sum((2, 4))
-    share = (share / share.sum())[..., None]
-    mean = jnp.sum(share * x, (0, 1, 2), keepdims=True)
-    return mean, jnp.sum(share * jnp.square(x - mean), (0, 1, 2), keepdims=True)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gans.data.source import DataInfo
 from gans.pictures import grid
-from gans.sampling import to_uint8
+from gans.pixels import to_float, to_uint8
 from gans.state import NetState
 from gans.types import Nets
 
@@ -57,7 +57,7 @@ def _labels(name: str, other: str) -> tuple[str, ...]:
 def _translate(there: NetState, back: NetState, images: jax.Array) -> tuple[jax.Array, ...]:
     """uint8 images, translated, translated back, and what the other generator leaves of them."""
     there, back = there.averaged(), back.averaged()
-    real = images.astype(jnp.float32) / 127.5 - 1.0
+    real = to_float(images)
     translated, _ = there(real, train=False)
     cycled, _ = back(translated, train=False)
     same, _ = back(real, train=False)

@@ -17,7 +17,6 @@ from gans.models.layers import (
     UpsampleConv,
     check_multiple,
     reflect_pad,
-    shared_moments,
     synchronised,
     upsample_conv,
 )
@@ -364,42 +363,3 @@ def test_synchronised_dropout_draws_the_masks_of_the_whole_batch(form):
 
     whole = Dropout().apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
     np.testing.assert_array_equal(sharded(step, form)({}, x)[0], whole)
-
-
-class Norms(nn.Module):
-    """Two norms, the second after a halving to single pixels where the image has two."""
-
-    @nn.compact
-    def __call__(self, x):
-        x = InstanceNorm()(x)
-        return InstanceNorm()(nn.relu(nn.avg_pool(x, (2, 2), (2, 2))))
-
-
-def test_parts_of_an_image_are_normalised_as_the_whole():
-    whole = normal(1, 8, 12, 3) + np.arange(12, dtype=np.float32)[:, None]
-    expected = Norms().apply({}, whole)
-    # The columns 4 to 8 are in both parts and count half in each.
-    parts = jnp.concatenate([whole[:, :, :8], whole[:, :, 4:]])
-    weight = np.ones((2, 8, 8), np.float32)
-    weight[0, :, 4:] = weight[1, :, :4] = 0.5
-    with shared_moments(lambda path, pooled: pooled, weight) as moments:
-        together = Norms().apply({}, parts)
-    first = moments["InstanceNorm_0"]
-    np.testing.assert_allclose(first[0][0, 0, 0], whole.mean((0, 1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(first[1][0, 0, 0], whole.var((0, 1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(together[0], expected[0, :, :4], atol=1e-5)
-    np.testing.assert_allclose(together[1], expected[0, :, 2:], atol=1e-5)
-    with shared_moments(lambda path, pooled: moments[path], weight[1:]):
-        alone = Norms().apply({}, parts[1:])
-    np.testing.assert_allclose(alone[0], together[1], atol=1e-6)
-    own = Norms().apply({}, parts[1:])
-    assert np.abs(own - alone).max() > 0.1
-
-
-def test_a_single_pixel_keeps_its_own_moments_and_becomes_zero():
-    x = normal(2, 2, 2, 3)
-    ones = jnp.ones((1, 1, 1, 3))
-    with shared_moments(lambda path, pooled: (ones, ones), np.ones((2, 2, 2))) as moments:
-        y = Norms().apply({}, x)
-    assert set(moments) == {"InstanceNorm_0"}
-    np.testing.assert_array_equal(y, 0)
