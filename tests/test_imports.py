@@ -43,7 +43,7 @@ RANKS = (
 # What these may import of the project, whatever the ranks say.
 ONLY = {
     "configs": ("configs",),
-    "gans.models": ("gans.models.layers",),
+    "gans.models": ("gans.models.convolution", "gans.models.layers"),
 }
 # And what these may not.
 NEVER = {"gans.games": ("gans.models", "gans.data")}

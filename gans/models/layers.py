@@ -16,8 +16,25 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gans.models.convolution import convolution
+
+
+def _convolve(x, kernel, strides, padding, **rest):
+    """What `nn.Conv` asks for, as `convolution` where that can give it."""
+    if set(strides) != {1} or rest["feature_group_count"] != 1 or {1} != {*rest["rhs_dilation"]}:
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **rest)
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    return convolution(x, kernel, tuple(map(tuple, padding)))
+
+
 # Keras' defaults: https://keras.io/api/layers/convolution_layers/convolution2d
-Conv = functools.partial(nn.Conv, padding="SAME", kernel_init=nn.initializers.glorot_uniform())
+Conv = functools.partial(
+    nn.Conv,
+    padding="SAME",
+    kernel_init=nn.initializers.glorot_uniform(),
+    conv_general_dilated=_convolve,
+)
 Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 
 # CycleGAN's, of every kernel (arXiv:1703.10593, appendix 7.1).
@@ -99,9 +116,9 @@ def _doubling(layer: UpsampleConv | ConvTranspose, x: jax.Array, size: int, spli
     return y if bias is None else y + bias
 
 
-Split = Callable[[jax.Array], tuple[tuple[jax.Array, tuple[int, int]], ...]]
-"""From a kernel, `[k, ...]` along one axis, to a smaller kernel and a padding for the even
-and for the odd outputs."""
+Split = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+"""From a kernel, `[k, ...]` along one axis, to those for the even and for the odd outputs,
+`[2, ...]`: output 2i sees pixels i-1 and i, output 2i+1 pixels i and i+1."""
 
 
 def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -112,9 +129,10 @@ def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
     """A convolution over an image of twice the size that need not be made.
 
-    Whether that image is `x` with its pixels repeated or with zeros between them, each of the
-    four outputs over a pixel of `x` sees a small patch of `x`, through a kernel of its own
-    that is made of taps of `kernel`. So it is four small convolutions of `x`, interleaved.
+    Whether that image is `x` with its pixels repeated or with zeros between them, each output
+    sees at most 2x2 pixels of `x`, through a kernel of its own that is made of taps of `kernel`.
+    So it is one convolution of `x` with 2x2 kernels for four times the features: each patch of
+    2x2 pixels makes the four outputs at its middle.
 
     Args:
       x: `[B, H, W, C]`.
@@ -124,40 +142,33 @@ def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
     Returns:
       `[B, 2H, 2W, F]`.
     """
-
-    def columns(rows: jax.Array, pad_rows: tuple[int, int]) -> jax.Array:
-        outputs = [
-            jax.lax.conv_general_dilated(
-                x,
-                jnp.swapaxes(k, 0, 1),
-                (1, 1),
-                (pad_rows, pad),
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
-            for k, pad in split(jnp.swapaxes(rows, 0, 1))
-        ]
-        return jnp.stack(outputs, axis=3)  # [B, H, W, 2, F]
-
-    y = jnp.stack([columns(*part) for part in split(kernel)], axis=2)  # [B, H, 2, W, 2, F]
-    batch, height, _, width, _, features = y.shape
+    batch, height, width, channels = x.shape
+    features = kernel.shape[-1]
+    rows = jnp.stack(split(kernel), axis=3)  # [2, k, C, 2, F]
+    both = jnp.stack(split(jnp.swapaxes(rows, 0, 1)), axis=4)  # [2, 2, C, 2, 2, F], columns first
+    both = jnp.swapaxes(both, 0, 1).reshape(2, 2, channels, 4 * features)
+    y = convolution(x, both, ((1, 1), (1, 1)))
+    y = y.reshape(batch, height + 1, width + 1, 2, 2, features)
+    # Pixel i and the one before it make the odd output over that one and the even one over i.
+    rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)  # [B, H, 2, W + 1, 2, F]
+    y = jnp.stack([rows[..., :-1, 0, :], rows[..., 1:, 1, :]], axis=4)  # [B, H, 2, W, 2, F]
     return y.reshape(batch, 2 * height, 2 * width, features)
 
 
-def _split_upsampled(kernel: jax.Array):
+def _split_upsampled(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Output 2i sees upsampled pixels 2i-1, 2i, 2i+1: pixels i-1, i, i; output 2i+1: i, i, i+1."""
     first, middle, last = kernel
-    even, odd = jnp.stack([first, middle + last]), jnp.stack([first + middle, last])
-    return (even, (1, 0)), (odd, (0, 1))
+    return jnp.stack([first, middle + last]), jnp.stack([first + middle, last])
 
 
-def _split_transposed_3(kernel: jax.Array):
+def _split_transposed_3(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Output 2i sees 0, pixel i, 0; output 2i+1 sees pixel i, 0, pixel i+1."""
-    return (kernel[1:2], (0, 0)), (kernel[0::2], (0, 1))
+    return jnp.stack([jnp.zeros_like(kernel[1]), kernel[1]]), kernel[0::2]
 
 
-def _split_transposed_4(kernel: jax.Array):
+def _split_transposed_4(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Output 2i sees pixel i-1, 0, pixel i, 0; output 2i+1 sees 0, pixel i, 0, pixel i+1."""
-    return (kernel[0::2], (1, 0)), (kernel[1::2], (0, 1))
+    return kernel[0::2], kernel[1::2]
 
 
 def upsampling(

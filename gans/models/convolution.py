@@ -1,0 +1,164 @@
+"""Convolutions of stride 1 in the form that is fastest on the platform at hand.
+
+Everywhere but on the CPU that is XLA's own. There XLA multiplies matrices well and forms
+gradients of convolutions badly, so that a CPU gets matrix products instead: the same sums in
+another order.
+
+*Taps.* A convolution is the sum of one matrix product for each pixel of the kernel, of the
+image shifted by as much. The product is taken first and its result shifted, which copies
+nothing when it has fewer channels than the image.
+
+*Flat.* The gradient of the kernel at one of its pixels is a product over all pixels of the
+image, shifted, and of the gradient. Padded to the same width and seen as one long row of
+pixels, a shift is an offset, and no shifted copy is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+_NARROW = 4  # channels up to which all taps are one matrix product
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """`[B, H, W, C]` with `[h, w, C, F]` to `[B, H', W', F]`, stride 1.
+
+    Args:
+      x: the images.
+      kernel: of the dtype of `x`.
+      padding: zeros added before and after rows, and columns; less than the kernel's size.
+    """
+    form = _narrow if kernel.shape[-1] <= _NARROW else plain
+    return _by_platform(form, plain, padding)(x, kernel)
+
+
+def plain(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """XLA's convolution."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _forward(x: jax.Array, kernel: jax.Array, padding: Padding):
+    return convolution(x, kernel, padding), (x, kernel)
+
+
+def _backward(padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array):
+    x, kernel = saved
+    forms = (_narrow_dx, _narrow_dk) if kernel.shape[-1] <= _NARROW else (_taps_dx, _flat_dk)
+    dx = _by_platform(forms[0], _plain_dx, padding)(x, kernel, dy)
+    dk = _by_platform(forms[1], _plain_dk, padding)(x, kernel, dy)
+    return dx, dk
+
+
+convolution.defvjp(_forward, _backward)
+
+
+def _by_platform(on_cpu: Callable, elsewhere: Callable, padding: Padding) -> Callable:
+    def run(*args: jax.Array) -> jax.Array:
+        return jax.lax.platform_dependent(
+            *args,
+            cpu=functools.partial(on_cpu, padding=padding),
+            default=functools.partial(elsewhere, padding=padding),
+        )
+
+    return run
+
+
+def _plain_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    return jax.vjp(lambda x: plain(x, kernel, padding), x)[1](dy)[0]
+
+
+def _plain_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    return jax.vjp(lambda kernel: plain(x, kernel, padding), kernel)[1](dy)[0]
+
+
+def _taps_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """The gradient of the image: each tap's product, added where that tap saw the image."""
+    (top, _), (left, _) = padding
+    height, width = x.shape[1:3]
+    total = jnp.zeros((), jnp.float32)
+    for i, j in itertools.product(*map(range, kernel.shape[:2])):
+        seen = _matmul(dy, kernel[i, j].T)
+        rows, columns = top - i, left - j  # pixel p of x is seen by output p + top - i
+        total += _window(seen, rows, height, columns, width)
+    return total.astype(x.dtype)
+
+
+def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.Array:
+    """Rows `[top, top + height)` and columns `[left, left + width)`, zero beyond the image."""
+    low, high = (top, left), (top + height - x.shape[1], left + width - x.shape[2])
+    borders = ((0, 0, 0), *((-a, b, 0) for a, b in zip(low, high, strict=True)), (0, 0, 0))
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), borders)
+
+
+def _flat_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """The gradient of the kernel, as products of long rows of pixels."""
+    # One border between two rows is the end of the one and the beginning of the other.
+    (above, before), shape = map(max, padding), kernel.shape
+    x = jnp.pad(x, ((0, 0), (above, 0), (before, 0), (0, 0)))
+    height, width = x.shape[1:3]
+    dy = _window(dy, 0, height, 0, width).reshape(-1, shape[3])
+    x = jnp.pad(x.reshape(-1, shape[2]), ((0, shape[0] * width + shape[1]), (0, 0)))
+    first = (above - padding[0][0]) * width + before - padding[1][0]
+    offsets = (first + i * width + j for i, j in itertools.product(*map(range, shape[:2])))
+    taps = [_dot(x[offset : offset + len(dy)], dy) for offset in offsets]
+    return jnp.stack(taps).reshape(shape).astype(kernel.dtype)
+
+
+def _narrow(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """The convolution with few outputs: all taps in one product, then shifted and added."""
+    (top, bottom), (left, right) = padding
+    rows, columns, _, features = kernel.shape
+    height = x.shape[1] + top + bottom - rows + 1
+    width = x.shape[2] + left + right - columns + 1
+    seen = _matmul(x, _side_by_side(kernel)).reshape(*x.shape[:3], rows, columns, features)
+    total = jnp.zeros((), jnp.float32)
+    for i, j in itertools.product(range(rows), range(columns)):
+        total += _window(seen[..., i, j, :], i - top, height, j - left, width)
+    return total.astype(x.dtype)
+
+
+def _narrow_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    return _matmul(_shifted(x, kernel, dy, padding), _side_by_side(kernel).T).astype(x.dtype)
+
+
+def _narrow_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    shifted = _shifted(x, kernel, dy, padding)
+    dk = _dot(x.reshape(-1, x.shape[-1]), shifted.reshape(-1, shifted.shape[-1]))
+    rows, columns, channels, features = kernel.shape
+    dk = dk.reshape(channels, rows, columns, features).transpose(1, 2, 0, 3)
+    return dk.astype(kernel.dtype)
+
+
+def _side_by_side(kernel: jax.Array) -> jax.Array:
+    """`[h, w, C, F]` as `[C, h * w * F]`."""
+    return kernel.transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
+
+
+def _shifted(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """`[B, H, W, h * w * F]`: for each pixel of `x` the gradients of all outputs that saw it."""
+    (top, _), (left, _) = padding
+    height, width = x.shape[1:3]
+    taps = itertools.product(*map(range, kernel.shape[:2]))
+    parts = [_window(dy, top - i, height, left - j, width) for i, j in taps]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _matmul(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """`[B, H, W, C]` by `[C, F]`, summed and left in float32."""
+    y = jnp.matmul(x.reshape(-1, x.shape[-1]), matrix, preferred_element_type=jnp.float32)
+    return y.reshape(*x.shape[:3], -1)
+
+
+def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`[N, C]` and `[N, F]` to `[C, F]` float32."""
+    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
