@@ -35,7 +35,7 @@ RANKS = (
         "gans.writers",
     ),
     ("gans.games",),
-    ("gans.losses", "gans.memory", "gans.optim", "gans.state"),
+    ("gans.losses", "gans.memory", "gans.metrics", "gans.optim", "gans.state"),
     ("gans.models",),
     ("gans.errors", "gans.pixels", "gans.types"),
 )
