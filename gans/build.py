@@ -193,10 +193,12 @@ def _check_images(config: ConfigDict, game: Game, info: DataInfo) -> None:
             lambda key: game.inputs(batch, game.draw(key, batch, None)), jax.random.key(0)
         )
     except KeyError as error:
+        lacking = error.args[0]
+        remedy = f"choose a data set of {'one domain' if info.domains else 'two domains'}"
         raise UserError(
-            f"The game {config.game.name} is played with images called {error}, but the data has "
-            f"{', '.join(map(repr, batch))}; choose a data set of "
-            f"{'one domain' if info.domains else 'two domains'}."
+            f"The game {config.game.name} is played with {lacking!r}, but the data has "
+            f"{', '.join(map(repr, batch))}; "
+            f"{'set data.labels to True' if lacking == 'label' else remedy}."
         ) from None
 
 

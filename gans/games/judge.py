@@ -13,12 +13,17 @@ from gans.types import Metrics
 def judge(
     net: NetState, images: jax.Array, *label: jax.Array, adversarial: Adversarial, real: bool
 ) -> tuple[Metrics, NetState]:
-    """The discriminator's mean loss and accuracy on images it should call real, or fake.
+    """The `verdict` of a discriminator on images it should call real, or fake."""
+    logits, net = net(images, *label)
+    return verdict(logits, adversarial=adversarial, real=real), net
+
+
+def verdict(logits: jax.Array, *, adversarial: Adversarial, real: bool) -> Metrics:
+    """The mean `loss` and `accuracy` of logits of images that are real, or that are not.
 
     A logit is called right where it costs less under the true answer than under the
     other one, whichever adversarial loss is in use.
     """
-    logits, net = net(images, *label)
     losses = adversarial.discriminator(logits, real)
     right = losses < adversarial.discriminator(logits, not real)
-    return {"loss": jnp.mean(losses), "accuracy": jnp.mean(right.astype(jnp.float32))}, net
+    return {"loss": jnp.mean(losses), "accuracy": jnp.mean(right.astype(jnp.float32))}

@@ -93,19 +93,89 @@ class Discriminator(nn.Module):
         Raises:
           ValueError: `features` and `strides` differ in length.
         """
-        if len(self.features) != len(self.strides):
-            raise ValueError(
-                f"features {self.features} and strides {self.strides} differ in length"
-            )
-        x = image
-        for i, (features, stride) in enumerate(zip(self.features, self.strides, strict=True)):
-            x = Conv(features, (3, 3), strides=(stride, stride), dtype=self.dtype)(x)
-            if i > 0:
-                x = BatchNorm(dtype=self.dtype)(x, train=train)
-            x = nn.leaky_relu(x, 0.2)
-        x = x.reshape(len(x), -1)
+        x = _flat_features(self, image, train=train)
         if label is not None:
             x = jnp.concatenate([x, label.astype(x.dtype)], axis=-1)
         for features in self.hidden_features:
             x = nn.relu(Dense(features, dtype=self.dtype)(x))
         return Dense(1, dtype=self.dtype)(x).astype(jnp.float32)
+
+
+class ProjectionDiscriminator(nn.Module):
+    """The `Discriminator` whose logit gains the inner product of the features with the class.
+
+    Miyato and Koyama 2018, arXiv:1802.05637, equation 3: each class has a learned vector.
+
+    Attributes:
+      features, strides, dtype: as of `Discriminator`.
+    """
+
+    features: Sequence[int] = (32, 64, 128, 256)
+    strides: Sequence[int] = (2, 2, 2, 1)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: jax.Array, label: jax.Array, *, train: bool) -> jax.Array:
+        """Logits float32 `[B, 1]`, positive for what looks real and of its class.
+
+        Args:
+          image: float `[B, H, W, C]` in [-1, 1].
+          label: one-hot `[B, classes]`.
+          train: normalise by the batch's statistics; by running ones otherwise.
+
+        Raises:
+          ValueError: `features` and `strides` differ in length.
+        """
+        x = _flat_features(self, image, train=train)
+        of_class = Dense(x.shape[-1], use_bias=False, dtype=self.dtype)(label)
+        match = jnp.sum((of_class * x).astype(jnp.float32), axis=-1, keepdims=True)
+        return Dense(1, dtype=self.dtype)(x).astype(jnp.float32) + match
+
+
+class AuxiliaryDiscriminator(nn.Module):
+    """The `Discriminator` that is not told the class and has to find it as well.
+
+    Odena et al. 2017, arXiv:1610.09585.
+
+    Attributes:
+      classes: how many there are.
+      features, strides, dtype: as of `Discriminator`.
+    """
+
+    classes: int
+    features: Sequence[int] = (32, 64, 128, 256)
+    strides: Sequence[int] = (2, 2, 2, 1)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Logits float32 `[B, 1]`, positive for what looks real, and `[B, classes]`.
+
+        Args:
+          image: float `[B, H, W, C]` in [-1, 1].
+          train: normalise by the batch's statistics; by running ones otherwise.
+
+        Raises:
+          ValueError: `features` and `strides` differ in length.
+        """
+        x = _flat_features(self, image, train=train)
+        real, classes = (Dense(n, dtype=self.dtype)(x) for n in (1, self.classes))
+        return real.astype(jnp.float32), classes.astype(jnp.float32)
+
+
+def _flat_features(
+    net: Discriminator | ProjectionDiscriminator | AuxiliaryDiscriminator,
+    image: jax.Array,
+    *,
+    train: bool,
+) -> jax.Array:
+    """`[B, D]`: what the strided convolutions make of images, normalised from the second on."""
+    if len(net.features) != len(net.strides):
+        raise ValueError(f"features {net.features} and strides {net.strides} differ in length")
+    x = image
+    for i, (features, stride) in enumerate(zip(net.features, net.strides, strict=True)):
+        x = Conv(features, (3, 3), strides=(stride, stride), dtype=net.dtype)(x)
+        if i > 0:
+            x = BatchNorm(dtype=net.dtype)(x, train=train)
+        x = nn.leaky_relu(x, 0.2)
+    return x.reshape(len(x), -1)

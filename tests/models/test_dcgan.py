@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gans.models import dcgan
 from gans.models.dcgan import Discriminator, Generator
 
 SMALL = Generator(image_size=8, channels=3, stem_features=4, features=(4,))
@@ -119,3 +120,44 @@ def test_bfloat16_keeps_parameters_and_outputs_in_float32(name):
     np.testing.assert_allclose(y, exact, rtol=0.05, atol=0.05)
     # It is bfloat16 that was computed.
     assert np.abs(y - exact).max() > 1e-5
+
+
+def test_projection_adds_the_inner_product_with_the_vector_of_the_class():
+    """Miyato and Koyama 2018, eq. 3: the features found out one by one, through unit vectors."""
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 4, 2)), jnp.float32)
+    label = jnp.eye(5)[jnp.array([1, 4, 1])]
+    shape = {"features": (3,), "strides": (2,)}
+    plain, net = dcgan.Discriminator(**shape), dcgan.ProjectionDiscriminator(**shape)
+    params = net.init(jax.random.key(0), image, label, train=False)["params"]
+    vectors, logit = params["Dense_0"]["kernel"], params["Dense_1"]
+    assert vectors.shape == (5, 12)
+    alone = plain.apply(
+        {"params": {"Conv_0": params["Conv_0"], "Dense_0": logit}}, image, train=False
+    )
+
+    def projected(vectors):
+        changed = {**params, "Dense_0": {"kernel": vectors}}
+        return net.apply({"params": changed}, image, label, train=False) - alone
+
+    units = jnp.eye(12)
+    features = jnp.stack([projected(jnp.tile(unit, (5, 1)))[:, 0] for unit in units], axis=-1)
+    np.testing.assert_allclose(
+        alone[:, 0], features @ logit["kernel"][:, 0] + logit["bias"], atol=1e-5
+    )
+    expected = np.sum(np.asarray(features) * np.asarray(vectors)[[1, 4, 1]], axis=-1)
+    np.testing.assert_allclose(projected(vectors)[:, 0], expected, atol=1e-5)
+
+
+def test_the_auxiliary_discriminator_tells_real_from_fake_as_the_plain_one():
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(3, 8, 8, 3)), jnp.float32)
+    net = dcgan.AuxiliaryDiscriminator(classes=7, features=(4, 5), strides=(2, 1))
+    variables = net.init(jax.random.key(0), image, train=False)
+    real, classes = net.apply(variables, image, train=False)
+    assert (real.shape, classes.shape) == ((3, 1), (3, 7))
+    params = variables["params"]
+    assert params["Dense_1"]["kernel"].shape == (80, 7)
+    alone = {name: x for name, x in params.items() if name != "Dense_1"}
+    plain = dcgan.Discriminator(features=(4, 5), strides=(2, 1))
+    np.testing.assert_array_equal(
+        real, plain.apply({**variables, "params": alone}, image, train=False)
+    )

@@ -1,0 +1,22 @@
+"""AC-GAN on CIFAR-10: the conditional GAN whose discriminator has to find the class itself.
+
+    python -m experiments.train --config=configs/acgan_cifar10.py --workdir=runs/acgan
+
+Odena et al. 2017, arXiv:1610.09585, on the networks, steps and constants of the tutorials'
+DCGAN: two steps of the discriminator and one of the generator, to compare with `cgan_cifar10`
+and `projection_cifar10`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cgan_cifar10, dcgan_cifar10
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    config = cgan_cifar10.base()
+    config.game.name = "auxiliary.two_step"
+    config.nets.discriminator.name = "dcgan.AuxiliaryDiscriminator"
+    config.nets.discriminator.classes = 10
+    del config.nets.discriminator.hidden_features
+    config.loss.weights.update(class_real=1.0, class_fake=1.0, class_made=1.0)
+    return dcgan_cifar10.in_form(config, arg)

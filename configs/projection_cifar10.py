@@ -1,0 +1,18 @@
+"""Conditional GAN on CIFAR-10 whose discriminator projects its features onto the class.
+
+    python -m experiments.train --config=configs/projection_cifar10.py --workdir=runs/projection
+
+Miyato and Koyama 2018, arXiv:1802.05637, on the networks, steps and constants of the tutorials'
+DCGAN, to compare with `cgan_cifar10` and `acgan_cifar10`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cgan_cifar10, dcgan_cifar10
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    config = cgan_cifar10.base()
+    config.nets.discriminator.name = "dcgan.ProjectionDiscriminator"
+    del config.nets.discriminator.hidden_features
+    return dcgan_cifar10.in_form(config, arg)
