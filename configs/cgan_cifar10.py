@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 
 from configs import dcgan_cifar10
 
+BY_CLASS = ("comparisons.accuracy", "comparisons.by_class")
+
 
 def get_config(arg: str = "") -> ConfigDict:
     return dcgan_cifar10.in_form(base(), arg)
@@ -23,6 +25,7 @@ def base() -> ConfigDict:
             "data.labels": True,
             "nets.discriminator.hidden_features": (512,),
             "preview.rows": 1,
+            "evaluators.quality.comparisons": dcgan_cifar10.COMPARISONS + BY_CLASS,
         }
     )
     return config

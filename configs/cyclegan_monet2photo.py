@@ -93,7 +93,25 @@ def base() -> ConfigDict:
     train.remat = False  # less memory for more time: see gans.state.NetState
 
     config.preview = ConfigDict({"name": "cycle.Translations"})
-    config.checkpoint = ConfigDict({"every_steps": 5 * EPOCH, "keep": 5})
+    config.checkpoint = ConfigDict(
+        {
+            "every_steps": 5 * EPOCH,
+            "keep": 5,
+            "best": "",  # or what is to be best in a further checkpoint, as in "quality/fid_ba"
+            "best_is": "lowest",  # or "highest"
+        }
+    )
+    config.evaluators = ConfigDict()
+    config.evaluators.quality = ConfigDict(
+        {
+            "name": "translations.Translations",
+            "every_steps": 5 * EPOCH,  # 0 for never; the last step is one more
+            "net": "",  # "inception.load" for FID and KID; empty for neither
+            "weights": "",
+            "num": 200,  # test images of each domain, at most
+            "averaged": True,
+        }
+    )
     config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
 
     return config
@@ -141,6 +159,7 @@ SMALL = {
     "train.log_every": 2,
     "train.sample_every": 2,
     "checkpoint.every_steps": 2,
+    "evaluators.quality.num": 3,
 }
 UNET = SMALL | {"nets.generator_ab.features": (4, 4)}
 RESNET = SMALL | {"nets.generator_ab.features": 4, "nets.generator_ab.blocks": 1}

@@ -13,6 +13,16 @@ frozen network's running statistics stand still.
 
 from ml_collections import ConfigDict
 
+# What generated images are compared with real ones by: see gans/evaluators/comparisons.py.
+COMPARISONS = (
+    "comparisons.frechet",
+    "comparisons.kernel",
+    "comparisons.score",
+    "comparisons.prdc",
+    "comparisons.vendi",
+    "comparisons.memorising",
+)
+
 
 def get_config(arg: str = "") -> ConfigDict:
     return in_form(base(), arg)
@@ -85,7 +95,29 @@ def base() -> ConfigDict:
     # `columns` where there are no classes, otherwise one for each
     config.preview = ConfigDict({"name": "latent.Grid", "rows": 4, "columns": 3})
 
-    config.checkpoint = ConfigDict({"every_steps": 1875, "keep": 3})
+    config.checkpoint = ConfigDict(
+        {
+            "every_steps": 1875,
+            "keep": 3,
+            "best": "",  # or what is to be best in a further checkpoint, as in "quality/fcd"
+            "best_is": "lowest",  # or "highest"
+        }
+    )
+    config.evaluators = ConfigDict()
+    config.evaluators.quality = ConfigDict(
+        {
+            "name": "samples.Samples",
+            "every_steps": 9375,  # 0 for never; the last step is one more
+            "comparisons": COMPARISONS,
+            "net": "classifier.load",  # or "inception.load"
+            "weights": "cifar10",  # whose classifier, or a file of experiments.train_classifier
+            "num_fake": 10_000,
+            "num_real": 10_000,  # 0 for all
+            "split": "",  # empty for the images trained on
+            "averaged": True,
+            "seed": 0,
+        }
+    )
     config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
 
     return config
@@ -103,6 +135,9 @@ TEST = {
     "train.log_every": 2,
     "train.sample_every": 2,
     "checkpoint.every_steps": 4,
+    "evaluators.quality.weights": "digits",
+    "evaluators.quality.num_fake": 24,
+    "evaluators.quality.num_real": 24,
 }
 
 

@@ -42,4 +42,8 @@ DIGITS = {
     "train.log_every": 50,
     "train.sample_every": 50,
     "checkpoint.every_steps": 500,
+    "evaluators.quality.weights": "digits",
+    "evaluators.quality.num_fake": 1797,
+    "evaluators.quality.num_real": 0,
+    "evaluators.quality.every_steps": 500,
 }

@@ -36,6 +36,23 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
     app.run(guarded, flags_parser=_parse)
 
 
+def define_step() -> flags.FlagHolder:
+    """The flag `--step`, which chooses a checkpoint."""
+    about = "Of the checkpoint, or best for the one kept as such; the newest by default."
+    return flags.DEFINE(_Step(), "step", None, about)
+
+
+class _Step(flags.ArgumentParser):
+    """A number, or the word best."""
+
+    def parse(self, argument: str) -> int | str:
+        if argument == "best" or isinstance(argument, int):
+            return argument
+        if not argument.isdecimal():
+            raise ValueError("it is neither a number nor best")
+        return int(argument)
+
+
 def _parse(argv: list[str]) -> list[str]:
     """Sets the flags. ml_collections and absl raise all sorts of things on a wrong one."""
     for argument, following in zip(argv[1:], [*argv[2:], ""], strict=True):

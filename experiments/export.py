@@ -13,7 +13,7 @@ _OUT = flags.DEFINE_string("out", None, "The file to write, a .zip.")
 _DIRECTION = flags.DEFINE_enum(
     "direction", None, ["a_to_b", "b_to_a"], "Which generator of a CycleGAN."
 )
-_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+_STEP = cli.define_step()
 flags.mark_flags_as_required(["workdir", "out"])
 
 

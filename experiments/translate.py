@@ -35,7 +35,7 @@ _RESIZE = flags.DEFINE_integer(
     "resize", 0, "Longer side of the picture when translated; 0 for its own size.", lower_bound=0
 )
 _POSTCARD = flags.DEFINE_bool("postcard", False, "Lay out for print: A6, as PNG and PDF.")
-_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; the newest by default.")
+_STEP = cli.define_step()
 flags.mark_flags_as_required(["workdir", "out"])
 
 _MAKER = "gans.translate"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gans.sampling import Sampler
+    from gans.sampling import Sampler, Step
     from gans.translating import Translator
 
 
-def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
+def load(workdir: str | Path, *, step: Step = None) -> Sampler:
     """A sampler of the generator trained in a run folder: see `gans.sampling.load`."""
     # Imported late, so that `import gans` costs nothing.
     from gans import sampling
@@ -25,7 +25,7 @@ def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
 
 
 def load_translator(
-    workdir: str | Path, *, direction: str = "b_to_a", step: int | None = None
+    workdir: str | Path, *, direction: str = "b_to_a", step: Step = None
 ) -> Translator:
     """A translator by the generator of one direction: see `gans.translating.load`."""
     from gans import translating

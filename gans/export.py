@@ -44,7 +44,7 @@ class Exported(NamedTuple):
 
 
 def export(
-    workdir: str | Path, *, direction: str | None = None, step: int | None = None
+    workdir: str | Path, *, direction: str | None = None, step: sampling.Step = None
 ) -> Exported:
     """Exports a generator for any number of images, on any of `PLATFORMS`.
 

@@ -18,6 +18,9 @@ from gans.errors import UserError
 
 DATA = "data"
 
+Devices = Mesh
+"""A mesh, to those who only pass it on."""
+
 Step = Callable[[Any, Any], tuple[Any, Any]]
 """`(state, batch) -> (state, metrics)`."""
 
@@ -135,6 +138,14 @@ def pmap_step(step: Step, devices: list[jax.Device]) -> Step:
         return mapped(state, shares)
 
     return run
+
+
+def share_out(images: np.ndarray | jax.Array, mesh: Mesh) -> jax.Array:
+    """A batch of any size, spread over the devices; the last image fills it up to a multiple."""
+    more = -len(images) % mesh.size
+    if more:
+        images = jnp.concatenate([images, jnp.repeat(images[-1:], more, axis=0)])
+    return jax.device_put(images, NamedSharding(mesh, PartitionSpec(DATA)))
 
 
 def put(tree: Any, sharding: NamedSharding) -> Any:

@@ -48,6 +48,11 @@ class Progress:
         if self._then is None:
             self._step, self._then = step, time.perf_counter()
 
+    def note(self, *lines: str) -> None:
+        """Prints lines of their own, above the bar."""
+        for line in lines:
+            tqdm.write(line, file=sys.stderr)
+
     def report(self, step: int, summary: Mapping[str, float]) -> float | None:
         """Shows the summary, and the images/s since the last report, which it returns if known."""
         now, done = time.perf_counter(), step - self._step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from gans import evaluation
+from gans.best import Best
 from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.evaluation import Judge
 from gans.progress import Progress
+from gans.schedule import is_due
 from gans.state import GanState, NetState
 from gans.types import Metrics
 from gans.writers import RunWriter
@@ -28,7 +32,9 @@ class Boundary(NamedTuple):
       waited: seconds that the host waited for the chunk's data.
       images: samples, where some are due.
       snapshot: a copy of the state and which of its networks are finite, where a
-        checkpoint is due.
+        checkpoint or an evaluation is due.
+      save: whether a checkpoint is due.
+      evaluators: names of those that are due.
     """
 
     step: int
@@ -36,11 +42,8 @@ class Boundary(NamedTuple):
     waited: float
     images: jax.Array | None
     snapshot: tuple[GanState, Mapping[str, jax.Array]] | None
-
-
-def is_due(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in `(before, after]`; never, if `every` is 0."""
-    return every > 0 and before // every < after // every
+    save: bool
+    evaluators: Sequence[str]
 
 
 @jax.jit
@@ -65,10 +68,12 @@ class Recorder:
         summary: Callable[[Metrics], Metrics],
         preview: Any,
         checkpoints: Checkpoints,
+        judge: Judge,
+        best: Best | None,
         writer: RunWriter,
         progress: Progress,
     ):
-        self._config, self._info = config, info
+        self._config, self._info, self._judge, self._best = config, info, judge, best
         self._summary, self._preview = summary, preview
         self._checkpoints, self._writer, self._progress = checkpoints, writer, progress
         # Sums over the steps since the last line of metrics, and how many they are.
@@ -102,7 +107,7 @@ class Recorder:
             )
             self._writer.samples(step, self._epoch(step), picture)
         if boundary.snapshot is not None:
-            self._save(step, *boundary.snapshot)
+            self._handle(boundary, *boundary.snapshot)
 
     def _epoch(self, step: int) -> float:
         return step * self._config.data.batch_size / self._info.size
@@ -119,12 +124,21 @@ class Recorder:
         self._writer.metrics(step, extra | summary | means)
         self._sums, self._count, self._waited = {}, 0, 0.0
 
-    def _save(self, step: int, state: GanState, finite: Mapping[str, jax.Array]) -> None:
+    def _handle(self, boundary: Boundary, state: GanState, finite: Mapping[str, jax.Array]) -> None:
+        """Saves and evaluates a state, as far as either is due."""
         for name, is_finite in finite.items():
             if not is_finite:
-                raise UserError(self._diverged(f"a number in the {name}", step))
-        position = {"iteration": step, "sums": self._sums, "count": self._count}
-        self._checkpoints.save(step, state, position)
+                raise UserError(self._diverged(f"a number in the {name}", boundary.step))
+        position = {"iteration": boundary.step, "sums": self._sums, "count": self._count}
+        if boundary.save:
+            self._checkpoints.save(boundary.step, state, position)
+        if not boundary.evaluators:
+            return
+        lines = self._judge.run(state.nets, boundary.step, boundary.evaluators)
+        self._writer.evaluations(lines)
+        self._progress.note(*map(evaluation.in_words, lines))
+        if self._best is not None:
+            self._best.offer(lines, state, position)
 
     def _check_losses(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
         wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}

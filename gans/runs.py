@@ -26,6 +26,7 @@ _FREE = (
     "data.data_dir",
     "data.resident_mib",
     "mesh.",
+    "evaluators.",
 )
 _OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif", "samples.html")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -160,12 +161,12 @@ class Sampler:
         return render(self.net, latent, label)
 
 
-def load(workdir: str | Path, *, step: int | None = None) -> Sampler:
+def load(workdir: str | Path, *, step: Step = None) -> Sampler:
     """A sampler of the generator in a run folder, which may still be training.
 
     Args:
       workdir: the folder given to training.
-      step: of the checkpoint; the newest if None.
+      step: of the checkpoint; the newest if None, "best" for the one kept as such.
 
     Raises:
       UserError: there is no run, no such checkpoint, or no generator that takes latents.
@@ -193,15 +194,25 @@ def is_latent(config: ConfigDict) -> bool:
     return "latent_dim" in config.game
 
 
-def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: int | None) -> Restored:
-    """A run's state at a step, the newest if None.
+Step = int | Literal["best"] | None
+"""Of a checkpoint: its number, the one that `checkpoint.best` asked for, or the newest."""
+
+
+def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Restored:
+    """A run's state at a step.
 
     Raises:
       UserError: there is no such checkpoint.
     """
     start = build.start(config, build.game(config), info)
     target = jax.eval_shape(start, jax.random.key(0))
-    restored = Checkpoints(workdir / "checkpoints", read_only=True).restore(target, step=step)
+    folder, step = ("best", None) if step == "best" else ("checkpoints", step)
+    restored = Checkpoints(workdir / folder, read_only=True).restore(target, step=step)
+    if restored is None and folder == "best":
+        raise UserError(
+            f"The run in {workdir} has no best checkpoint: --config.checkpoint.best says in "
+            "training what is to be best."
+        )
     if restored is None:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
     return restored

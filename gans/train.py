@@ -21,15 +21,18 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import build, parallel, runs
+from gans import best, build, parallel, runs
 from gans.checkpoints import Checkpoints
 from gans.data.pipeline import Feed, Pipeline, make_pipeline
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
+from gans.evaluation import Judge
 from gans.progress import Progress
-from gans.recorder import Boundary, Recorder, is_due, snapshot
+from gans.recorder import Boundary, Recorder, snapshot
+from gans.schedule import is_due
 from gans.state import GanState
+from gans.subject import Reference
 from gans.types import Metrics
 from gans.update import update
 from gans.writers import RunWriter
@@ -74,6 +77,7 @@ def run(
     start = build.start(config, game, info)
     preview = build.preview(config, info, source.test)
     _check_fit(start, preview, info)
+    judge = Judge(config.evaluators, info, Reference(config, mesh, source))
     pipeline = make_pipeline(
         source,
         batch_size=config.data.batch_size,
@@ -92,19 +96,21 @@ def run(
         runs.note(workdir, config, info)
         with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
             state, position = _start_or_resume(start, config, everywhere, checkpoints)
+            judge.prepare()
             first = position["iteration"]
             with (
                 RunWriter(workdir, first) as writer,
                 Progress(
                     workdir.name, first, config.train.num_steps, config.data.batch_size, info.size
                 ) as progress,
+                best.keeping(workdir, config) as kept,
                 _signals() as interrupt,
             ):
                 recorder = Recorder(
-                    config, info, game.summary, preview, checkpoints, writer, progress
+                    config, info, game.summary, preview, checkpoints, judge, kept, writer, progress
                 )
                 recorder.resume(position)
-                loop = Loop(config, advance, pipeline, preview, interrupt, state, first)
+                loop = Loop(config, advance, pipeline, preview, judge, interrupt, state, first)
                 try:
                     for boundary in one_behind(loop.boundaries()):
                         recorder.record(boundary)
@@ -167,6 +173,7 @@ class Loop:
       advance: `(state, feed) -> (state, metrics)`, a chunk of steps that donates the state.
       pipeline: the stream of feeds.
       preview: makes the samples.
+      judge: knows which evaluations are due.
       interrupt: the run stops after the chunk in which something was added to it.
       state: of the run, at the end of the last chunk that was started.
       step: iterations done by then.
@@ -176,6 +183,7 @@ class Loop:
     advance: Callable[[GanState, Feed], tuple[GanState, Metrics]]
     pipeline: Pipeline
     preview: Callable
+    judge: Judge
     interrupt: list[int]
     state: GanState
     step: int
@@ -191,15 +199,19 @@ class Loop:
             waited = time.perf_counter() - asked
             before, self.step = self.step, step
             self.state, metrics = self.advance(self.state, feed)
-            last = step == train.num_steps or bool(self.interrupt)
+            end = step == train.num_steps
+            last = end or bool(self.interrupt)
             sample = last or is_due(before, step, train.sample_every)
             save = last or is_due(before, step, every)
+            evaluators = self.judge.due(before, step, end)
             yield Boundary(
                 step,
                 metrics,
                 waited,
                 self.preview(self.state.nets) if sample else None,
-                snapshot(self.state) if save else None,
+                snapshot(self.state) if save or evaluators else None,
+                save,
+                evaluators,
             )
             if last:
                 return

@@ -37,7 +37,7 @@ from gans.data import images
 from gans.errors import UserError
 from gans.moments import Estimate, Moments, shared_moments
 from gans.pixels import to_float
-from gans.sampling import restore
+from gans.sampling import Step, restore
 from gans.state import NetState
 
 DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
@@ -153,7 +153,7 @@ def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
     return pixels[..., None] if channels == 1 else pixels
 
 
-def load(workdir: str | Path, *, direction: str = "b_to_a", step: int | None = None) -> Translator:
+def load(workdir: str | Path, *, direction: str = "b_to_a", step: Step = None) -> Translator:
     """A translator by a generator in a run folder, which may still be training.
 
     Args:

@@ -2,6 +2,7 @@
 
     config.json, data.json    what was asked for, and the facts about the data
     metrics.jsonl             one JSON object a line, `step` and `time` in each
+    evaluations.jsonl         see `gans.evaluation`
     events.out.tfevents.*     the same for TensorBoard, and the sample grids
     samples/*.png             the grids, named by epoch and step
     samples.gif               all of them, one after another
@@ -32,7 +33,7 @@ from PIL.PngImagePlugin import PngInfo
 from gans.errors import UserError
 from gans.pages import samples_page
 
-_RECORD = ("metrics.jsonl", "samples", "samples.gif", "samples.html")
+_RECORD = ("metrics.jsonl", "evaluations.jsonl", "samples", "samples.gif", "samples.html")
 _FRAME_MS = 150
 _LAST_FRAME_MS = 2000
 
@@ -80,6 +81,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}).") from error
+
+
+def append_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Appends JSON values to a file, one a line."""
+    try:
+        with path.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def save_picture(
@@ -173,7 +183,8 @@ class RunWriter:
         self._samples = workdir / "samples"
         if step == 0:
             _supersede(workdir)
-        _drop_lines_after(workdir / "metrics.jsonl", step)
+        for name in ("metrics.jsonl", "evaluations.jsonl"):
+            _drop_lines_after(workdir / name, step)
         for path, at in self._grids():
             if at > step:
                 path.unlink()
@@ -199,6 +210,13 @@ class RunWriter:
             raise UserError(
                 f"Cannot write {self._metrics.name}: {error.strerror or error}."
             ) from error
+
+    def evaluations(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Appends lines to evaluations.jsonl, and their values to TensorBoard."""
+        append_lines(self._workdir / "evaluations.jsonl", lines)
+        for line in lines:
+            for name, value in line["values"].items():
+                self._events.add_scalar(f"{line['evaluator']}/{name}", value, line["step"])
 
     def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
         """Saves a sample grid as a PNG and for TensorBoard, and puts it on the page of all."""
@@ -230,7 +248,7 @@ def _supersede(workdir: Path) -> None:
 
 
 def _drop_lines_after(path: Path, step: int) -> None:
-    """Keeps the lines of metrics.jsonl up to `step`; a line that a kill cut short goes too."""
+    """Keeps the lines of a file up to `step`; a line that a kill cut short goes too."""
     if not path.exists():
         return
     kept = []

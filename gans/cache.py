@@ -1,0 +1,12 @@
+"""The folder for what can be had again: downloaded weights, features of reference images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def folder() -> Path:
+    """`gans` in XDG_CACHE_HOME, or else in ~/.cache; not made yet."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gans"

@@ -1,0 +1,71 @@
+"""Evaluation of a run after its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gans import evaluation, parallel, runs, sampling
+from gans.checkpoints import Checkpoints
+from gans.errors import UserError
+from gans.subject import Reference
+from gans.writers import append_lines
+
+
+def checkpoints(workdir: Path) -> list[int]:
+    """The steps whose checkpoints a run keeps.
+
+    Raises:
+      UserError: there is none.
+    """
+    steps = Checkpoints(workdir / "checkpoints", read_only=True).steps()
+    if not steps:
+        raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
+    return steps
+
+
+def run(workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[str, Any]) -> Iterator[str]:
+    """Runs the evaluators of a run's config, and appends what they find to its record.
+
+    Args:
+      workdir: the run folder.
+      steps: of the checkpoints to judge.
+      changes: values of evaluators' fields, for all those that have such a field.
+
+    Yields:
+      What each evaluator found, in words.
+
+    Raises:
+      UserError: there is no such run or checkpoint, or an evaluator lacks something.
+    """
+    config = runs.read_config(workdir)
+    info = runs.read_info(workdir)
+    reference = Reference(config, parallel.make_mesh())
+    judge = evaluation.Judge(_changed(config, changes), info, reference)
+    judge.prepare()
+    for step in steps:
+        restored = sampling.restore(workdir, config, info, step)
+        for line in judge.run(restored.state.nets, restored.step):
+            append_lines(workdir / evaluation.FILE, [line])
+            yield evaluation.in_words(line)
+
+
+def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """The evaluators of a config with the changes, none of which may be without effect."""
+    evaluators = config.get("evaluators")
+    if not evaluators:
+        raise UserError(
+            "The run's config has no evaluators, so there is nothing to judge it by; add the "
+            "section evaluators to its config.json, as in configs/dcgan_cifar10.py."
+        )
+    for name, value in changes.items():
+        has_it = [spec for spec in evaluators.values() if name in spec]
+        for spec in has_it:
+            spec[name] = value
+    fields = {field for spec in evaluators.values() for field in spec}
+    if changes and not fields & set(changes):
+        raise UserError(f"No evaluator of the run has a field {' or '.join(changes)}.")
+    return evaluators

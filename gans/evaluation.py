@@ -1,0 +1,127 @@
+"""When evaluators run, and the record of what they found.
+
+evaluations.jsonl    in the run folder: one JSON object a line, with `step`, `time`, the
+                     `evaluator`'s name in the config, `values`, the `protocol` they were
+                     found by, and the `seconds` it took
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from gans import build
+from gans.data.source import DataInfo
+from gans.schedule import is_due
+from gans.state import NetState
+from gans.subject import Reference, Subject
+
+FILE = "evaluations.jsonl"
+
+_OURS = ("name", "every_steps")
+
+
+class Judge:
+    """The evaluators of a config.
+
+    Args:
+      evaluators: the config's section: for each its `name`, as in "samples.Samples", its
+        `every_steps`, 0 for never, and its fields.
+      info: the facts about the data.
+      reference: the real images.
+
+    Raises:
+      UserError: an evaluator or a field of it does not exist.
+    """
+
+    def __init__(self, evaluators: ConfigDict, info: DataInfo, reference: Reference):
+        self._info, self._reference = info, reference
+        self._every = {name: spec.every_steps for name, spec in evaluators.items()}
+        self._evaluators = {}
+        for name, spec in evaluators.items():
+            fields = {key: value for key, value in spec.items() if key not in _OURS}
+            make = build.find("evaluators", spec.name)
+            self._evaluators[name] = build.call(make, f"evaluators.{name}", fields)
+
+    def due(self, before: int, after: int, last: bool = False) -> list[str]:
+        """Names of the evaluators to run at step `after`; at the last, of all that ever run."""
+        return [
+            name
+            for name, every in self._every.items()
+            if is_due(before, after, every) or (last and every > 0)
+        ]
+
+    def prepare(self) -> None:
+        """Loads what the evaluators that are to run need, so that what lacks is known at once.
+
+        Raises:
+          UserError: something lacks.
+        """
+        for name, evaluator in self._evaluators.items():
+            if self._every[name] > 0:
+                evaluator.prepare(self._info, self._reference)
+
+    def run(
+        self, nets: Mapping[str, NetState], step: int, names: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The lines of the record at a step, one for each evaluator; of all, if None."""
+        subject, lines = Subject(nets, step, self._info, self._reference), []
+        for name in self._evaluators if names is None else names:
+            start = time.perf_counter()
+            values, protocol = self._evaluators[name](subject)
+            lines.append(
+                {
+                    "step": step,
+                    "time": round(time.time(), 3),
+                    "evaluator": name,
+                    "values": {key: float(f"{value:.6g}") for key, value in values.items()},
+                    "protocol": protocol | _versions(),
+                    "seconds": round(time.perf_counter() - start, 1),
+                }
+            )
+        return lines
+
+
+def in_words(line: Mapping[str, Any]) -> str:
+    """The numbers of a line of the record that are worth a line on the terminal."""
+    # Those of single classes, and deviations, are for the record.
+    shown = [
+        f"{name} {value:.4g}"
+        for name, value in line["values"].items()
+        if "/" not in name and not name.endswith("_deviation")
+    ]
+    return f"step {line['step']}, {line['evaluator']}: {', '.join(shown)} ({line['seconds']:.0f} s)"
+
+
+def _versions() -> dict[str, Any]:
+    """What else numbers may depend on."""
+    names = ("jax", "flax", "numpy")
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in names}
+        | {"python": platform.python_version()},
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def read(workdir: Path) -> list[dict[str, Any]]:
+    """The record of a run, in order of steps; the last of two alike counts."""
+    path = workdir / FILE
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    latest = {(line["step"], line["evaluator"], _key(line)): line for line in lines}
+    return sorted(latest.values(), key=lambda line: line["step"])
+
+
+def _key(line: Mapping[str, Any]) -> str:
+    """What tells two protocols apart."""
+    known = {k: v for k, v in line["protocol"].items() if k not in ("versions", "device")}
+    return json.dumps(known, sort_keys=True)

@@ -1,0 +1,115 @@
+"""Numbers from generated and real images as one feature net sees them both.
+
+Each function takes the view of the real and that of the generated images, and gives numbers by
+name. Distances are called after the feature net: `fid` and `kid` through Inception, `fcd` and
+`kcd` through a classifier.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gans.errors import UserError
+from gans.metrics import agreement, diversity, inception_score, manifold, neighbours
+from gans.metrics import frechet as frechet_distance
+from gans.metrics import kernel as kernel_distance
+from gans.views import View
+
+Numbers = dict[str, float]
+
+_SUBSET = 1000  # images of each of KID's subsets
+_SPLITS = 10  # of the Inception Score
+
+
+def frechet(real: View, fake: View) -> Numbers:
+    """The Frechet distance (Heusel et al. 2017, arXiv:1706.08500)."""
+    return {f"f{fake.net[0]}d": frechet_distance.distance(real.moments, fake.moments)}
+
+
+def kernel(real: View, fake: View) -> Numbers:
+    """The kernel distance and its deviation over subsets (Binkowski et al. 2018, 1801.01401)."""
+    size = min(_SUBSET, len(real), len(fake))
+    mean, deviation = kernel_distance.distance(fake.features, real.features, size=size)
+    name = f"k{fake.net[0]}d"
+    return {name: mean, f"{name}_deviation": deviation}
+
+
+def score(real: View, fake: View) -> Numbers:
+    """The Inception Score, or the same of a classifier (Salimans et al. 2016, 1606.03498)."""
+    del real
+    splits = min(_SPLITS, len(fake))
+    mean, deviation = inception_score.score(fake.logits, splits=splits)
+    return {f"{fake.net}_score": mean, f"{fake.net}_score_deviation": deviation}
+
+
+def prdc(real: View, fake: View) -> Numbers:
+    """Precision, recall, density and coverage (arXiv:1904.06991, 2002.09797)."""
+    return manifold.prdc(real.features, fake.features)
+
+
+def vendi(real: View, fake: View) -> Numbers:
+    """The Vendi score (2210.02410) of as many images of both: less than the real is collapse."""
+    size = min(len(real), len(fake))
+    chosen = np.random.default_rng(0).permutation(len(real))[:size]
+    return {
+        "vendi": diversity.vendi(fake.features[:size]),
+        "vendi_real": diversity.vendi(real.features[chosen]),
+    }
+
+
+def memorising(real: View, fake: View) -> Numbers:
+    """How near generated images are to real ones, as real ones are to each other.
+
+    The median distance of a generated image to the nearest real one, divided by that of a real
+    image to the nearest other: far below 1 where the generator repeats what it was shown.
+    """
+    nearest, _ = neighbours.nearest(fake.features, real.features, 1)
+    among, _ = neighbours.nearest(real.features, real.features, 2)
+    return {"nearest_ratio": float(np.median(nearest) / np.median(among[:, 1]))}
+
+
+def accuracy(real: View, fake: View) -> Numbers:
+    """How often a classifier finds the class that was asked for, also class by class."""
+    found = {"class_accuracy": agreement.class_accuracy(fake.logits, fake.labels)}
+    if real.labels is not None:
+        found["class_accuracy_real"] = agreement.class_accuracy(real.logits, real.labels)
+    each = agreement.accuracy_by_class(fake.logits, fake.labels, len(fake.classes))
+    named = zip(fake.classes, each, strict=True)
+    return found | {f"class_accuracy/{name}": float(x) for name, x in named}
+
+
+def by_class(real: View, fake: View) -> Numbers:
+    """The Frechet distance of each class to the real images of that class, and their mean."""
+    name = f"f{fake.net[0]}d"
+    each = {
+        f"{name}/{label}": frechet_distance.distance(
+            real.of_class(i).moments, fake.of_class(i).moments
+        )
+        for i, label in enumerate(fake.classes)
+    }
+    return {f"{name}_by_class": float(np.mean(list(each.values())))} | each
+
+
+def check_classes(of_net: tuple[str, ...], of_run: tuple[str, ...]) -> None:
+    """Raises UserError unless a feature net tells the classes of a run."""
+    if not of_run or of_net != of_run:
+        raise UserError(
+            "comparisons.accuracy and comparisons.by_class are for a conditional generator seen "
+            "through a classifier of its own classes: leave them out."
+        )
+
+
+def cautions(real: View, fake: View) -> list[str]:
+    """What to mind when these numbers are read."""
+    fewest, dim = min(len(real), len(fake)), fake.features.shape[1]
+    found = []
+    if fewest < 10_000:
+        found.append(
+            f"{fewest:,} images: a Frechet distance is biased upwards, and comparable only with "
+            "one of as many images."
+        )
+    if fewest <= dim:
+        found.append(f"No more images than the {dim} features: their covariance is singular.")
+    if len(fake) < 5000:
+        found.append("A score of fewer than 5,000 images is biased downwards.")
+    return found

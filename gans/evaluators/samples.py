@@ -1,0 +1,61 @@
+"""Generated images against real ones, through one feature net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gans import build
+from gans.data.source import DataInfo
+from gans.evaluators import comparisons
+from gans.subject import Looking, Reference, Subject
+
+
+class Samples:
+    """Compares samples of a generator with real images in as many ways as are named.
+
+    Args:
+      comparisons: functions in `gans.evaluators`, as in "comparisons.frechet".
+      net, weights, num_fake, num_real, split, averaged, seed: see `gans.subject.Looking`.
+    """
+
+    def __init__(
+        self,
+        *,
+        comparisons: Sequence[str],
+        net: str = "classifier.load",
+        weights: str = "cifar10",
+        num_fake: int = 10_000,
+        num_real: int = 10_000,
+        split: str = "",
+        averaged: bool = True,
+        seed: int = 0,
+    ):
+        self.looking = Looking(net, weights, num_fake, num_real, split, averaged, seed)
+        self._compare = [build.find("evaluators", name) for name in comparisons]
+
+    def prepare(self, info: DataInfo, reference: Reference) -> None:
+        """Raises UserError unless the network can be loaded, and can tell the run's classes."""
+        net = reference.net(self.looking.net, self.looking.weights)
+        for compare in self._compare:
+            if compare in (comparisons.accuracy, comparisons.by_class):
+                comparisons.check_classes(net.classes, info.classes)
+
+    def __call__(self, subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
+        """The numbers, and the protocol they were found by."""
+        real, fake = subject.real(self.looking), subject.fake(self.looking)
+        numbers = {}
+        for compare in self._compare:
+            numbers |= compare(real, fake)
+        net = subject.reference.net(self.looking.net, self.looking.weights)
+        has_average = subject.nets["generator"].ema_params is not None
+        protocol = self.looking._asdict() | {
+            "net": net.name,
+            "weights": net.weights,
+            "resize": net.resize,
+            "num_real": len(real),
+            "split": self.looking.split or subject.reference.config.data.get("split", ""),
+            "averaged": self.looking.averaged and has_average,
+            "cautions": comparisons.cautions(real, fake),
+        }
+        return numbers, protocol

@@ -1,0 +1,143 @@
+"""A small classifier of a data set, trained by `experiments.train_classifier`, as a feature net.
+
+It needs no download, and it knows the classes that conditional samples are asked for. Distances
+in its features are called after it (`fcd`), and are not comparable with FID, or with those of
+another classifier.
+
+Those that come with the code, by the name of their data set, are in `weights/`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from gans.errors import UserError
+from gans.features.network import FeatureNet, Seen
+from gans.models.layers import BatchNorm, Conv, Dense
+from gans.pixels import to_float
+from gans.writers import atomic
+
+WEIGHTS = Path(__file__).parent / "weights"
+_ABOUT = "about"  # the entry of a file that is no array of numbers
+
+
+class Classifier(nn.Module):
+    """A residual network in the manner of He et al. 2015 (arXiv:1512.03385), a few layers deep.
+
+    Attributes:
+      classes: how many there are.
+      stem_features: channels after the first convolution.
+      features: channels after each halving.
+      blocks: whether a residual block of two convolutions follows each halving.
+    """
+
+    classes: int
+    stem_features: int = 32
+    features: Sequence[int] = (64, 128, 256)
+    blocks: Sequence[bool] = (True, True, False)
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool) -> Seen:
+        """Features `[B, features[-1]]`, at least zero, and logits `[B, classes]`, float32.
+
+        Args:
+          image: float32 `[B, H, W, C]` in [-1, 1], of any size.
+          train: normalise by the batch's statistics; by running ones otherwise.
+        """
+
+        def convolve(x: jax.Array, features: int, strides: int = 1) -> jax.Array:
+            x = Conv(features, (3, 3), strides=strides, use_bias=False)(x)
+            return nn.relu(BatchNorm(momentum=0.9, epsilon=1e-5)(x, train=train))
+
+        x = convolve(image, self.stem_features)
+        for features, block in zip(self.features, self.blocks, strict=True):
+            x = convolve(x, features, strides=2)
+            if block:
+                x = x + convolve(convolve(x, features), features)
+        x = jnp.mean(x, axis=(1, 2))
+        return Seen(x, Dense(self.classes)(x))
+
+
+def save(path: Path, variables: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Writes weights as float16, with what is to be known of them.
+
+    Args:
+      path: an `.npz` file.
+      variables: of a `Classifier`.
+      about: JSON values, among them `classes`, the names, and `network`, the module's fields.
+    """
+    arrays = {"/".join(key): np.asarray(value) for key, value in flatten_dict(variables).items()}
+    halves = {name: value.astype(np.float16) for name, value in arrays.items()}
+    with atomic(path) as file:
+        np.savez_compressed(file, **halves, **{_ABOUT: np.array(json.dumps(about))})
+
+
+def load(weights: str) -> FeatureNet:
+    """The classifier of a file.
+
+    Args:
+      weights: an `.npz` file that `experiments.train_classifier` wrote, or the name of a data
+        set whose classifier comes with the code.
+
+    Raises:
+      UserError: there is none, or the file is of another kind.
+    """
+    path = WEIGHTS / f"{weights}.npz"
+    if not path.is_file():
+        path = Path(weights)
+    about, variables = read(path)
+    module = Classifier(len(about["classes"]), **_with_tuples(about["network"]))
+    return FeatureNet(
+        name="classifier",
+        weights=hashlib.sha256(path.read_bytes()).hexdigest(),
+        resize="none",
+        classes=tuple(about["classes"]),
+        apply=functools.partial(_apply, module),
+        variables=variables,
+    )
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a file says about itself, and its variables as float32.
+
+    Raises:
+      UserError: it cannot be read, or is of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays.pop(_ABOUT)))
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.npz")))
+        raise UserError(
+            f"There is no classifier {path}: give a file of experiments.train_classifier, or one "
+            f"of {known}, which come with the code."
+        ) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is no classifier of experiments.train_classifier ({error})."
+        ) from None
+    variables = {tuple(name.split("/")): value.astype(np.float32) for name, value in arrays.items()}
+    return about, unflatten_dict(variables)
+
+
+def _apply(module: Classifier, variables: Any, images: jax.Array) -> Seen:
+    channels = variables["params"]["Conv_0"]["kernel"].shape[2]
+    if images.shape[-1] == 1:  # grey, to a network that was trained on three equal channels
+        images = jnp.repeat(images, channels, axis=-1)
+    return module.apply(variables, to_float(images), train=False)
+
+
+def _with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in fields.items()}

@@ -1,0 +1,133 @@
+"""What evaluators look at: a run's networks at one step, its data, and views of both.
+
+Whatever two evaluators ask for alike is made once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from gans import build, parallel, views
+from gans.data.source import DataInfo, Source
+from gans.data.unpaired import Unpaired
+from gans.errors import UserError
+from gans.features.network import FeatureNet
+from gans.sampling import Sampler
+from gans.state import NetState
+from gans.views import View
+
+
+class Looking(NamedTuple):
+    """Through which network, at how many images.
+
+    Attributes:
+      net: a loader in `gans.features`, as in "classifier.load".
+      weights: what it loads.
+      num_fake: how many generated images.
+      num_real: how many real ones, all of the split if 0.
+      split: of the data set, the images trained on if empty.
+      averaged: whether the generator's averaged parameters are taken, where it has them.
+      seed: of the latent vectors, and of the choice among real images.
+    """
+
+    net: str
+    weights: str
+    num_fake: int
+    num_real: int
+    split: str
+    averaged: bool
+    seed: int
+
+
+class Reference:
+    """The real images, and the networks to look through; they outlast a step.
+
+    Args:
+      config: of the run.
+      mesh: the devices to share work out to.
+      source: the images trained on, if they are at hand.
+    """
+
+    def __init__(
+        self, config: ConfigDict, mesh: parallel.Devices, source: Source | Unpaired | None = None
+    ):
+        self.config, self.mesh, self._source = config, mesh, source
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 as long-lived as what it keeps
+    def net(self, name: str, weights: str) -> FeatureNet:
+        """The feature net of a name and its weights."""
+        return build.find("features", name)(weights)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019
+    def source(self, split: str) -> Source | Unpaired:
+        """The images of a split, those trained on if it is empty."""
+        if not split and self._source is not None:
+            return self._source
+        data = self.config.data.copy_and_resolve_references()
+        if split:
+            if "split" not in data:
+                raise UserError(f"The data set {data.name} has no splits to choose from.")
+            data.split = split
+        return build.data_source(data)
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019
+    def test(self, num: int) -> Mapping[str, np.ndarray]:
+        """Test images of two domains, at most `num` of each: uint8 `[n, H, W, C]`."""
+        data = self.config.data.copy_and_resolve_references()
+        data.test_images = num
+        return build.data_source(data).test
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019
+    def view(self, net: str, weights: str, num: int, split: str, seed: int) -> View:
+        """Real images of one domain as a network sees them."""
+        return views.reference(
+            self.net(net, weights), self.source(split), num, seed=seed, mesh=self.mesh
+        )
+
+
+class Subject:
+    """A run at one step.
+
+    Attributes:
+      nets: its networks.
+      step: iterations done.
+      info: the facts about its data.
+      reference: the real images.
+    """
+
+    def __init__(
+        self, nets: Mapping[str, NetState], step: int, info: DataInfo, reference: Reference
+    ):
+        self.nets, self.step, self.info, self.reference = nets, step, info, reference
+        self._fake: dict[Looking, View] = {}
+
+    def real(self, at: Looking) -> View:
+        """Real images."""
+        return self.reference.view(at.net, at.weights, at.num_real, at.split, at.seed)
+
+    def fake(self, at: Looking) -> View:
+        """Generated images, the classes in turn."""
+        key = at._replace(num_real=0, split="")
+        if key not in self._fake:
+            blocks = views.generated(
+                self.sampler(at.averaged), at.num_fake, seed=at.seed, mesh=self.reference.mesh
+            )
+            net = self.reference.net(at.net, at.weights)
+            self._fake[key] = views.look(net, blocks, self.reference.mesh)
+        return self._fake[key]
+
+    def sampler(self, averaged: bool) -> Sampler:
+        """The generator as a sampler, with its averaged parameters or without."""
+        net = self.nets["generator"]
+        return Sampler(
+            net if averaged else net.replace(ema_params=None, ema_model_state=None),
+            latent_dim=self.reference.config.game.latent_dim,
+            classes=self.info.classes,
+            image_shape=self.info.image_shape,
+            step=self.step,
+        )

@@ -1,0 +1,152 @@
+"""Many images as a feature net sees them, block by block, on all devices.
+
+The features of real images are kept in the cache folder under a hash of all that they depend
+on, the images themselves included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from gans import cache, parallel
+from gans.data.source import Source
+from gans.errors import UserError
+from gans.features.network import FeatureNet
+from gans.metrics.frechet import Moments
+from gans.sampling import Sampler, latents, render
+from gans.writers import atomic
+
+BLOCK = 200  # images at once on a device
+
+
+class Block(NamedTuple):
+    """Some images, uint8 `[B, H, W, C]`, and their labels int32 `[B]`, or None."""
+
+    images: np.ndarray | jax.Array
+    labels: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Images as a feature net sees them.
+
+    Attributes:
+      net: name of the feature net.
+      classes: what its logits stand for, empty if not for classes of the data.
+      features: float32 `[N, D]`.
+      logits: float32 `[N, K]`.
+      labels: int32 `[N]`, or None.
+    """
+
+    net: str
+    classes: tuple[str, ...]
+    features: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @functools.cached_property
+    def moments(self) -> Moments:
+        """Of the features."""
+        parts = np.array_split(self.features, max(1, len(self) // 1024))
+        return functools.reduce(lambda a, b: a + b, map(Moments.of, parts))
+
+    def of_class(self, number: int) -> View:
+        """The part with one label."""
+        chosen = self.labels == number
+        return dataclasses.replace(
+            self,
+            features=self.features[chosen],
+            logits=self.logits[chosen],
+            labels=self.labels[chosen],
+        )
+
+
+def look(net: FeatureNet, blocks: Iterable[Block], mesh: parallel.Devices) -> View:
+    """Sends blocks of images through a network, shared out to the devices of a mesh."""
+    variables = jax.device_put(net.variables, parallel.replicated(mesh))
+    seen, labels = [], []
+    for block in blocks:
+        images = parallel.share_out(block.images, mesh)
+        part, size = jax.device_get(_see(net.apply, variables, images)), len(block.images)
+        seen.append([x[:size] for x in part])
+        labels.append(block.labels)
+    features, logits = map(np.concatenate, zip(*seen, strict=True))
+    known = labels[0] is not None
+    return View(net.name, net.classes, features, logits, np.concatenate(labels) if known else None)
+
+
+_see = jax.jit(lambda apply, variables, images: apply(variables, images), static_argnums=0)
+
+
+def generated(
+    sampler: Sampler, count: int, *, seed: int, mesh: parallel.Devices
+) -> Iterator[Block]:
+    """The first images of a seed, the classes in turn, made on all devices of a mesh."""
+    net = jax.device_put(sampler.net, parallel.replicated(mesh))
+    classes = len(sampler.classes)
+    for start in range(0, count, BLOCK):
+        latent = latents(seed, start, BLOCK, sampler.latent_dim)
+        labels = np.arange(start, start + BLOCK, dtype=np.int32) % classes if classes else None
+        one_hot = parallel.share_out(jax.nn.one_hot(labels, classes), mesh) if classes else None
+        images = render(net, parallel.share_out(latent, mesh), one_hot)
+        size = min(BLOCK, count - start)  # of the last, the rest is cut, so as to compile once
+        yield Block(images[:size], None if labels is None else labels[:size])
+
+
+def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
+    """`count` images of a data set, all of them if 0, chosen at random without repetition.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    if count > len(source):
+        raise UserError(
+            f"{count} real images are asked for, but the split has {len(source)}: lower the "
+            "number, or take another split."
+        )
+    chosen = np.arange(len(source))
+    if count:
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
+    for start in range(0, len(chosen), BLOCK):
+        index = chosen[start : start + BLOCK]
+        images = np.stack([source.images[i] for i in index])
+        yield Block(images, None if source.labels is None else source.labels[index])
+
+
+def of_array(images: np.ndarray) -> Iterator[Block]:
+    """Images uint8 `[N, H, W, C]` without labels."""
+    for start in range(0, len(images), BLOCK):
+        yield Block(images[start : start + BLOCK], None)
+
+
+def reference(
+    net: FeatureNet, source: Source, count: int, *, seed: int, mesh: parallel.Devices
+) -> View:
+    """The view of real images, computed once and then kept in the cache folder."""
+    digest = hashlib.sha256(f"{net.name} {net.weights} {net.resize}".encode())
+    for block in real(source, count, seed=seed):
+        digest.update(np.ascontiguousarray(block.images))
+        digest.update(b"" if block.labels is None else np.ascontiguousarray(block.labels))
+    path = cache.folder() / "views" / f"{digest.hexdigest()[:32]}.npz"
+    try:
+        with np.load(path) as file:
+            arrays = file["features"], file["logits"], file.get("labels")
+            return View(net.name, net.classes, *arrays)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass  # not there, or damaged: made anew
+    view = look(net, real(source, count, seed=seed), mesh)
+    arrays = {name: x for name, x in vars(view).items() if isinstance(x, np.ndarray)}
+    with atomic(path) as file:
+        np.savez(file, **arrays)
+    return view
