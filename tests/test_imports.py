@@ -17,6 +17,7 @@ RANKS = (
         "gans.checkpoints",
         "gans.data",
         "gans.evaluators",
+        "gans.features",
         "gans.importing",
         "gans.moments",
         "gans.pages",
