@@ -1,7 +1,9 @@
-"""Fetching one file of known size and checksum."""
+"""Fetching one file of known size and checksum, by one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import http.client
 import os
@@ -10,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import tqdm
+from absl import logging
 
 from gans.errors import UserError
 
@@ -22,7 +25,7 @@ def fetch(url: str, target: pathlib.Path, *, size: int, sha256: str, advice: str
 
     The bytes go to `target` plus ".part", which takes its final name once size
     and checksum are right: whatever interrupts a download, `target` is whole or
-    absent. Two processes must not fetch one target at the same time.
+    absent. Two processes must not fetch one target at the same time: see `locked`.
 
     Args:
       url: where to fetch the file.
@@ -58,6 +61,23 @@ def fetch(url: str, target: pathlib.Path, *, size: int, sha256: str, advice: str
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, title: str) -> Iterator[None]:
+    """Holds a lock that the system drops when its process ends, however it ends.
+
+    Args:
+      path: of the file that is locked; it is made and stays.
+      title: what messages call that which the process prepares.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("Waiting for another process that prepares %s in %s.", title, path.parent)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _download(url: str, part: pathlib.Path, *, size: int, advice: str) -> tuple[int, str]:

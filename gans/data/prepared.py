@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import io
 import os
 import pathlib
@@ -18,8 +17,6 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-from absl import logging
 
 from gans.data import download
 from gans.errors import UserError
@@ -84,7 +81,7 @@ def ensure(recipe: Recipe, data_dir: str) -> pathlib.Path:
             return prepared
         for folder in (prepared.parent, root / "downloads"):
             folder.mkdir(parents=True, exist_ok=True)
-        with _lock(prepared.parent / ".lock", recipe.title):
+        with download.locked(prepared.parent / ".lock", recipe.title):
             if not _is_filled(prepared):  # Another process may have been faster.
                 _write(recipe, _fetch(recipe, root), prepared)
     except OSError as error:
@@ -102,18 +99,6 @@ def _data_dir(data_dir: str) -> pathlib.Path:
 
 def _is_filled(folder: pathlib.Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
-
-
-@contextlib.contextmanager
-def _lock(path: pathlib.Path, title: str) -> Iterator[None]:
-    """Holds a lock that the system drops when its process ends, however it ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("Waiting for another process that prepares %s in %s.", title, path.parent)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 # Getting the archive.

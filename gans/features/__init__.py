@@ -1,0 +1,1 @@
+"""Frozen networks through which metrics look at images. One file a network."""

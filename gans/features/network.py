@@ -1,4 +1,4 @@
-"""A frozen network through which metrics look at images."""
+"""What metrics know of the networks through which they look at images."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ class Seen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureNet:
-    """A frozen network.
+    """A network that is trained no further.
+
+    Scores are comparable only where name, weights and resize are the same.
 
     Attributes:
-      name: what metrics of its features are called after: "inception", "classifier".
-      weights: SHA-256 of its weights, hexadecimal.
-      resize: how images are brought to its size, "none" if they are not.
-      classes: names of the logits' classes, empty if they are not those of a data set.
-      apply: `apply(variables, images) -> Seen`, pure, of uint8 `[B, H, W, C]`.
-      variables: a pytree.
+      name: of the kind of network.
+      weights: SHA-256 of the file of its weights, hexadecimal.
+      resize: one phrase that says how images are brought to the network's size.
+      classes: names of the logits' classes, () where those are not the data's.
+      apply: pure; from `variables` and uint8 images `[B, H, W, C]` of any size to what it sees.
+      variables: a tree of arrays.
     """
 
     name: str
@@ -40,3 +42,12 @@ class FeatureNet:
     classes: tuple[str, ...]
     apply: Callable[[Any, jax.Array], Seen]
     variables: Any
+
+    def __call__(self, images: jax.Array) -> Seen:
+        """`apply` to uint8 `[B, H, W, C]`, compiled once for each shape."""
+        return _apply(self.apply, self.variables, images)
+
+
+@jax.jit(static_argnums=0)
+def _apply(apply: Callable[[Any, jax.Array], Seen], variables: Any, images: jax.Array) -> Seen:
+    return apply(variables, images)

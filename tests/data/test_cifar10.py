@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.data import cifar10, prepared
+from gans.data import cifar10, download, prepared
 from gans.errors import UserError
 
 PER_FILE = 4  # Examples in each of the five training files and the test file.
@@ -385,7 +385,7 @@ def test_folder_that_cannot_be_written_is_a_user_error(tmp_path, server):
 def test_prepared_folder_may_be_read_only(tmp_path, server, monkeypatch):
     prepare(tmp_path, server)
     monkeypatch.setattr(os, "mkdir", lambda *args: pytest.fail("wrote"))
-    monkeypatch.setattr(prepared.fcntl, "flock", lambda *args: pytest.fail("locked"))
+    monkeypatch.setattr(download.fcntl, "flock", lambda *args: pytest.fail("locked"))
     assert len(cifar10.load(data_dir=str(tmp_path), split="test", image_size=32, channels=3)) == 4
 
 
