@@ -8,5 +8,5 @@ from pathlib import Path
 
 def folder() -> Path:
     """`gans` in XDG_CACHE_HOME, or else in ~/.cache; not made yet."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gans"
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.abspath(os.path.expanduser(root)), "gans")

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gans import pytorch
+from gans import cache, pytorch
 from gans.data import download
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
@@ -273,7 +272,7 @@ def load(path: str | Path = "") -> FeatureNet:
     Raises:
       UserError: the weights cannot be had, or are not those of such a network.
     """
-    folder = _cache()
+    folder = cache.folder()
     source = Path(path).expanduser() if path else folder / FILE
     digest = _digest(source) if path else SHA256
     converted = folder / f"inception-{digest}.npz"
@@ -293,11 +292,6 @@ def load(path: str | Path = "") -> FeatureNet:
         apply=apply,
         variables={"params": jax.tree.map(jnp.asarray, params)},
     )
-
-
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.abspath(os.path.expanduser(root)), "gans")
 
 
 def _digest(path: Path) -> str:
