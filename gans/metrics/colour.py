@@ -30,10 +30,11 @@ def correlation(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     x, y = _luminance(before), _luminance(after)
     if x.shape != y.shape:
         raise ValueError(f"Images {np.shape(before)} and {np.shape(after)} do not match.")
-    is_varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
-    x, y = (z - z.mean(1, keepdims=True) for z in (x, y))
-    spread = np.sqrt(np.sum(x * x, 1) * np.sum(y * y, 1))
-    found = np.divide(np.sum(x * y, 1), spread, out=np.zeros(len(x)), where=is_varied)
+    pixels = (1, 2)
+    is_varied = (np.ptp(x, pixels) > 0) & (np.ptp(y, pixels) > 0)
+    x, y = (z - np.mean(z, pixels, keepdims=True) for z in (x, y))
+    spread = np.sqrt(np.sum(x * x, pixels) * np.sum(y * y, pixels))
+    found = np.divide(np.sum(x * y, pixels), spread, out=np.zeros(len(x)), where=is_varied)
     return np.clip(found, -1.0, 1.0)
 
 
@@ -45,12 +46,12 @@ def inverted(before: np.ndarray, after: np.ndarray) -> float:
     """
     found = correlation(before, after)
     if not len(found):
-        raise ValueError("At least 1 image is needed, not 0.")
+        raise ValueError("There are no images.")
     return float(np.mean(found < 0))
 
 
 def _luminance(images: np.ndarray) -> np.ndarray:
-    """Integers `[N, H * W]`, in which equal colours are equal."""
+    """Integers `[N, H, W]`, in which equal colours are equal."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise ValueError(
@@ -58,4 +59,4 @@ def _luminance(images: np.ndarray) -> np.ndarray:
             f"not {images.dtype} {images.shape}."
         )
     weights = _LUMA if images.shape[3] == 3 else _LUMA[:1]
-    return (images @ weights).reshape(len(images), -1)
+    return images @ weights

@@ -15,7 +15,7 @@ def check(features: np.ndarray, least: int) -> np.ndarray:
     if features.ndim != 2:
         raise ValueError(f"Features must be [images, dimensions], not of shape {features.shape}.")
     if len(features) < least:
-        raise ValueError(f"At least {least} images are needed, not {len(features)}.")
+        raise ValueError(f"{len(features)} images are too few; the least is {least}.")
     if not np.isfinite(features).all():
         raise ValueError("The features hold values that are not finite.")
     return features

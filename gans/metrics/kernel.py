@@ -22,12 +22,13 @@ def distance(
     Args:
       x: `[N, D]`.
       y: `[M, D]`.
-      subsets: how many pairs of subsets.
+      subsets: how many pairs of subsets, at least 1.
       size: images in each, at least 2, drawn without replacement.
       seed: of the draws.
 
     Raises:
-      ValueError: a set has fewer images than a subset, or the dimensions differ.
+      ValueError: a set has fewer images than a subset, there are no subsets, or the dimensions
+        differ.
     """
     x, y = check_pair(x, y, 2)
     if not 2 <= size <= min(len(x), len(y)):
@@ -35,6 +36,8 @@ def distance(
             f"Subsets of {size} images cannot be drawn from sets of {len(x)} and {len(y)}; "
             f"choose a size from 2 to {min(len(x), len(y))}."
         )
+    if subsets < 1:
+        raise ValueError(f"There is no mean over {subsets} subsets.")
     random = np.random.RandomState(seed)
     found = [
         squared_mmd(

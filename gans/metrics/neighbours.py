@@ -18,9 +18,11 @@ _SPARE = 8  # candidates more than neighbours, as rounding may take them for nea
 def nearest(queries: np.ndarray, database: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` points of a database that are nearest to each query, nearest first.
 
-    Candidates are chosen on the device by products of matrices, in blocks, of which memory holds
-    one beside the database. The distances to these are then computed by differences, so that they
-    are right for points that nearly coincide, and the neighbours are chosen by them.
+    Candidates, some more than neighbours, are chosen on the device by products of matrices, in
+    blocks, of which memory holds one beside the database. The distances to these are then computed
+    by differences, so that they are right for points that nearly coincide, and the neighbours are
+    chosen by them. Of more points than there are candidates, whose squared distances from a query
+    differ by less than float32's rounding of their squared norms, others may be missing.
 
     Args:
       queries: `[Q, D]`.
@@ -29,7 +31,7 @@ def nearest(queries: np.ndarray, database: np.ndarray, count: int) -> tuple[np.n
 
     Returns:
       Euclidean distances, float32 `[Q, count]`, and places in the database, int32 `[Q, count]`.
-      Of points equally far the first in the database comes first.
+      Of candidates equally far the first in the database comes first.
 
     Raises:
       ValueError: the database has fewer points than `count`, or the dimensions differ.
