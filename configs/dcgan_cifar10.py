@@ -137,7 +137,7 @@ TEST = {
     "checkpoint.every_steps": 4,
     "evaluators.quality.weights": "digits",
     "evaluators.quality.num_fake": 24,
-    "evaluators.quality.num_real": 24,
+    "evaluators.quality.num_real": 0,
 }
 
 

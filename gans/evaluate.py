@@ -36,7 +36,7 @@ def run(workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[str, Any
       changes: values of evaluators' fields, for all those that have such a field.
 
     Yields:
-      What each evaluator found, in words.
+      What each evaluator found, in words, and what to mind.
 
     Raises:
       UserError: there is no such run or checkpoint, or an evaluator lacks something.
@@ -51,6 +51,7 @@ def run(workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[str, Any
         for line in judge.run(restored.state.nets, restored.step):
             append_lines(workdir / evaluation.FILE, [line])
             yield evaluation.in_words(line)
+            yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))
 
 
 def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:

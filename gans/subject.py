@@ -29,7 +29,7 @@ class Looking(NamedTuple):
       net: a loader in `gans.features`, as in "classifier.load".
       weights: what it loads.
       num_fake: how many generated images.
-      num_real: how many real ones, all of the split if 0.
+      num_real: how many real ones, at most; all of the split if 0.
       split: of the data set, the images trained on if empty.
       averaged: whether the generator's averaged parameters are taken, where it has them.
       seed: of the latent vectors, and of the choice among real images.
@@ -118,7 +118,7 @@ class Subject:
                 self.sampler(at.averaged), at.num_fake, seed=at.seed, mesh=self.reference.mesh
             )
             net = self.reference.net(at.net, at.weights)
-            self._fake[key] = views.look(net, blocks, self.reference.mesh)
+            self._fake[key] = views.look(net, blocks, self.reference.mesh, self.info.classes)
         return self._fake[key]
 
     def sampler(self, averaged: bool) -> Sampler:

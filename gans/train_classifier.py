@@ -41,7 +41,7 @@ class Recipe(NamedTuple):
       seed: of everything random.
     """
 
-    epochs: int = 10
+    epochs: int = 8
     batch_size: int = 128
     learning_rate: float = 0.2
     weight_decay: float = 5e-4

@@ -18,7 +18,6 @@ import numpy as np
 
 from gans import cache, parallel
 from gans.data.source import Source
-from gans.errors import UserError
 from gans.features.network import FeatureNet
 from gans.metrics.frechet import Moments
 from gans.sampling import Sampler, latents, render
@@ -40,13 +39,15 @@ class View:
 
     Attributes:
       net: name of the feature net.
-      classes: what its logits stand for, empty if not for classes of the data.
+      told: what its logits stand for, empty if not for classes of a data set.
+      classes: what the labels stand for, empty without labels.
       features: float32 `[N, D]`.
       logits: float32 `[N, K]`.
       labels: int32 `[N]`, or None.
     """
 
     net: str
+    told: tuple[str, ...]
     classes: tuple[str, ...]
     features: np.ndarray
     logits: np.ndarray
@@ -72,7 +73,12 @@ class View:
         )
 
 
-def look(net: FeatureNet, blocks: Iterable[Block], mesh: parallel.Devices) -> View:
+def look(
+    net: FeatureNet,
+    blocks: Iterable[Block],
+    mesh: parallel.Devices,
+    classes: tuple[str, ...] = (),
+) -> View:
     """Sends blocks of images through a network, shared out to the devices of a mesh."""
     variables = jax.device_put(net.variables, parallel.replicated(mesh))
     seen, labels = [], []
@@ -82,8 +88,8 @@ def look(net: FeatureNet, blocks: Iterable[Block], mesh: parallel.Devices) -> Vi
         seen.append([x[:size] for x in part])
         labels.append(block.labels)
     features, logits = map(np.concatenate, zip(*seen, strict=True))
-    known = labels[0] is not None
-    return View(net.name, net.classes, features, logits, np.concatenate(labels) if known else None)
+    together = np.concatenate(labels) if classes else None
+    return View(net.name, net.classes, classes, features, logits, together)
 
 
 _see = jax.jit(lambda apply, variables, images: apply(variables, images), static_argnums=0)
@@ -105,16 +111,7 @@ def generated(
 
 
 def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
-    """`count` images of a data set, all of them if 0, chosen at random without repetition.
-
-    Raises:
-      UserError: there are fewer.
-    """
-    if count > len(source):
-        raise UserError(
-            f"{count} real images are asked for, but the split has {len(source)}: lower the "
-            "number, or take another split."
-        )
+    """At most `count` images of a data set, all if 0, chosen at random without repetition."""
     chosen = np.arange(len(source))
     if count:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
@@ -142,10 +139,10 @@ def reference(
     try:
         with np.load(path) as file:
             arrays = file["features"], file["logits"], file.get("labels")
-            return View(net.name, net.classes, *arrays)
+            return View(net.name, net.classes, source.classes, *arrays)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # not there, or damaged: made anew
-    view = look(net, real(source, count, seed=seed), mesh)
+    view = look(net, real(source, count, seed=seed), mesh, source.classes)
     arrays = {name: x for name, x in vars(view).items() if isinstance(x, np.ndarray)}
     with atomic(path) as file:
         np.savez(file, **arrays)

@@ -1,7 +1,7 @@
 """Numbers from generated and real images as one feature net sees them both.
 
 Each function takes the view of the real and that of the generated images, and gives numbers by
-name. Distances are called after the feature net: `fid` and `kid` through Inception, `fcd` and
+name. It raises ValueError where these images do not allow it. Distances are called after the feature net: `fid` and `kid` through Inception, `fcd` and
 `kcd` through a classifier.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.errors import UserError
 from gans.metrics import agreement, diversity, inception_score, manifold, neighbours
 from gans.metrics import frechet as frechet_distance
 from gans.metrics import kernel as kernel_distance
@@ -70,6 +69,8 @@ def memorising(real: View, fake: View) -> Numbers:
 
 def accuracy(real: View, fake: View) -> Numbers:
     """How often a classifier finds the class that was asked for, also class by class."""
+    if not fake.classes or fake.told != fake.classes:
+        raise ValueError("it takes a conditional generator and a classifier of its classes.")
     found = {"class_accuracy": agreement.class_accuracy(fake.logits, fake.labels)}
     if real.labels is not None:
         found["class_accuracy_real"] = agreement.class_accuracy(real.logits, real.labels)
@@ -80,6 +81,8 @@ def accuracy(real: View, fake: View) -> Numbers:
 
 def by_class(real: View, fake: View) -> Numbers:
     """The Frechet distance of each class to the real images of that class, and their mean."""
+    if not fake.classes or real.classes != fake.classes:
+        raise ValueError("it takes a conditional generator and real images of its classes.")
     name = f"f{fake.net[0]}d"
     each = {
         f"{name}/{label}": frechet_distance.distance(
@@ -88,15 +91,6 @@ def by_class(real: View, fake: View) -> Numbers:
         for i, label in enumerate(fake.classes)
     }
     return {f"{name}_by_class": float(np.mean(list(each.values())))} | each
-
-
-def check_classes(of_net: tuple[str, ...], of_run: tuple[str, ...]) -> None:
-    """Raises UserError unless a feature net tells the classes of a run."""
-    if not of_run or of_net != of_run:
-        raise UserError(
-            "comparisons.accuracy and comparisons.by_class are for a conditional generator seen "
-            "through a classifier of its own classes: leave them out."
-        )
 
 
 def cautions(real: View, fake: View) -> list[str]:

@@ -32,21 +32,25 @@ class Samples:
         seed: int = 0,
     ):
         self.looking = Looking(net, weights, num_fake, num_real, split, averaged, seed)
-        self._compare = [build.find("evaluators", name) for name in comparisons]
+        self._compare = {name: build.find("evaluators", name) for name in comparisons}
 
     def prepare(self, info: DataInfo, reference: Reference) -> None:
-        """Raises UserError unless the network can be loaded, and can tell the run's classes."""
-        net = reference.net(self.looking.net, self.looking.weights)
-        for compare in self._compare:
-            if compare in (comparisons.accuracy, comparisons.by_class):
-                comparisons.check_classes(net.classes, info.classes)
+        """Raises UserError unless the network can be loaded."""
+        del info
+        reference.net(self.looking.net, self.looking.weights)
 
     def __call__(self, subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
-        """The numbers, and the protocol they were found by."""
+        """The numbers, and the protocol they were found by.
+
+        What these images do not allow is left out, and said so among the protocol's `cautions`.
+        """
         real, fake = subject.real(self.looking), subject.fake(self.looking)
-        numbers = {}
-        for compare in self._compare:
-            numbers |= compare(real, fake)
+        numbers, cautions = {}, comparisons.cautions(real, fake)
+        for name, compare in self._compare.items():
+            try:
+                numbers |= compare(real, fake)
+            except ValueError as error:
+                cautions.append(f"{name} is left out: {error}")
         net = subject.reference.net(self.looking.net, self.looking.weights)
         has_average = subject.nets["generator"].ema_params is not None
         protocol = self.looking._asdict() | {
@@ -56,6 +60,6 @@ class Samples:
             "num_real": len(real),
             "split": self.looking.split or subject.reference.config.data.get("split", ""),
             "averaged": self.looking.averaged and has_average,
-            "cautions": comparisons.cautions(real, fake),
+            "cautions": cautions,
         }
         return numbers, protocol

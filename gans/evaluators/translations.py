@@ -80,7 +80,9 @@ class Translations:
                 for x in (images[way[1]], made[way])
             )
             found = comparisons.frechet(real, fake) | comparisons.kernel(real, fake)
-            numbers |= {f"{name}_{way}": value for name, value in found.items()}
+            for name, value in found.items():
+                distance, *deviation = name.split("_")
+                numbers["_".join([distance, way, *deviation])] = value
             cautions = comparisons.cautions(real, fake)
         about = {"net": net.name, "weights": net.weights, "resize": net.resize}
         return numbers, about | {"cautions": cautions}

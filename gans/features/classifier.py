@@ -33,7 +33,7 @@ _ABOUT = "about"  # the entry of a file that is no array of numbers
 
 
 class Classifier(nn.Module):
-    """A residual network in the manner of He et al. 2015 (arXiv:1512.03385), a few layers deep.
+    """A residual network in the manner of He et al. 2015 (arXiv:1512.03385), nine layers deep.
 
     Attributes:
       classes: how many there are.
@@ -44,8 +44,8 @@ class Classifier(nn.Module):
 
     classes: int
     stem_features: int = 32
-    features: Sequence[int] = (64, 128, 256)
-    blocks: Sequence[bool] = (True, True, False)
+    features: Sequence[int] = (64, 128, 144)
+    blocks: Sequence[bool] = (False, True, True)
 
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> Seen:
@@ -97,7 +97,7 @@ def load(weights: str) -> FeatureNet:
     if not path.is_file():
         path = Path(weights)
     about, variables = read(path)
-    module = Classifier(len(about["classes"]), **_with_tuples(about["network"]))
+    module = Classifier(len(about["classes"]), **as_fields(about["network"]))
     return FeatureNet(
         name="classifier",
         weights=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -118,6 +118,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop(_ABOUT)))
+        if missing := {"classes", "network"} - set(about):
+            raise KeyError(*missing)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.npz")))
         raise UserError(
@@ -139,5 +141,6 @@ def _apply(module: Classifier, variables: Any, images: jax.Array) -> Seen:
     return module.apply(variables, to_float(images), train=False)
 
 
-def _with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+def as_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a `Classifier` as JSON has them, lists as tuples."""
     return {name: tuple(x) if isinstance(x, list) else x for name, x in fields.items()}

@@ -1,0 +1,106 @@
+"""What comparisons say of features made by hand."""
+
+import numpy as np
+import pytest
+
+from gans.evaluators import comparisons
+from gans.metrics import frechet
+from gans.views import View
+
+CLASSES = ("cat", "dog", "frog")
+
+
+def view(count=60, seed=0, shift=0.0, net="classifier", classes=CLASSES, told=CLASSES, logits=None):
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(count) % len(CLASSES)).astype(np.int32)
+    features = rng.normal(size=(count, 4)) + shift + labels[:, None]
+    logits = rng.normal(size=(count, 3)) if logits is None else logits
+    return View(net, told, classes, np.float32(features), np.float32(logits), labels)
+
+
+@pytest.mark.parametrize("net, letter", [("classifier", "c"), ("inception", "i")])
+def test_distances_are_called_after_the_network(net, letter):
+    real, fake = view(net=net), view(net=net, seed=1, shift=0.5)
+    found = comparisons.frechet(real, fake) | comparisons.kernel(real, fake)
+    assert set(found) == {f"f{letter}d", f"k{letter}d", f"k{letter}d_deviation"}
+    assert set(comparisons.score(real, fake)) == {f"{net}_score", f"{net}_score_deviation"}
+    expected = frechet.distance(
+        frechet.Moments.of(real.features), frechet.Moments.of(fake.features)
+    )
+    assert found[f"f{letter}d"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_images_against_themselves_are_at_distance_zero_and_farther_the_more_is_added():
+    real = view(count=600)
+    distances = [
+        comparisons.frechet(real, view(count=600, shift=shift))["fcd"] for shift in (0, 0.1, 0.4, 1)
+    ]
+    assert distances[0] == pytest.approx(0, abs=1e-6)
+    # Of two equal normals a shift s apart in each of 4 dimensions: 4 s^2.
+    np.testing.assert_allclose(distances[1:], [0.04, 0.64, 4.0], rtol=1e-4)
+
+
+def test_accuracy_is_the_share_that_the_classifier_finds():
+    labels = np.arange(60) % 3
+    right = np.eye(3)[labels]
+    right[labels == 2] = np.eye(3)[[0]]  # every frog is taken for a cat
+    found = comparisons.accuracy(view(), view(logits=right))
+    assert found["class_accuracy"] == pytest.approx(2 / 3)
+    assert found["class_accuracy/dog"] == 1 and found["class_accuracy/frog"] == 0
+    shuffled = np.random.default_rng(0).permutation(3000) % 3
+    chance = comparisons.accuracy(view(), view(count=3000, logits=np.eye(3)[shuffled]))
+    assert chance["class_accuracy"] == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_distance_by_class_compares_like_with_like():
+    real, fake = view(count=300), view(count=300, seed=1)
+    found = comparisons.by_class(real, fake)
+    expected = [
+        frechet.distance(
+            frechet.Moments.of(real.features[real.labels == i]),
+            frechet.Moments.of(fake.features[fake.labels == i]),
+        )
+        for i in range(3)
+    ]
+    assert [found[f"fcd/{name}"] for name in CLASSES] == pytest.approx(expected)
+    assert found["fcd_by_class"] == pytest.approx(np.mean(expected))
+    # All of one class, whatever was asked for: near the real images as a whole, far by class.
+    turned = View(
+        "classifier", CLASSES, CLASSES, fake.features, fake.logits, np.roll(fake.labels, 1)
+    )
+    assert comparisons.by_class(real, turned)["fcd_by_class"] > 5 * found["fcd_by_class"]
+
+
+def test_copies_are_nearer_than_real_images_are_to_each_other():
+    real, fake = view(count=200), view(count=200, seed=1)
+    assert 0.7 < comparisons.memorising(real, fake)["nearest_ratio"] < 1.5
+    assert comparisons.memorising(real, real)["nearest_ratio"] == 0
+
+
+def test_collapse_shows_in_diversity():
+    real, fake = view(count=200), view(count=200, seed=1)
+    varied = comparisons.vendi(real, fake)
+    same = View(
+        "classifier", CLASSES, CLASSES, np.repeat(fake.features[:1], 200, 0), fake.logits, None
+    )
+    collapsed = comparisons.vendi(real, same)
+    assert collapsed["vendi"] == pytest.approx(1, abs=1e-3)
+    assert varied["vendi"] == pytest.approx(varied["vendi_real"], rel=0.1)
+    assert varied["vendi"] > 1.5
+
+
+@pytest.mark.parametrize("compare", [comparisons.accuracy, comparisons.by_class])
+def test_numbers_by_class_need_the_same_classes(compare):
+    compare(view(), view())
+    with pytest.raises(ValueError, match="takes a conditional generator"):
+        compare(view(), view(classes=()))
+    with pytest.raises(ValueError, match="of its classes"):
+        compare(view(classes=CLASSES[::-1]), view(told=()))
+
+
+def test_cautions_name_what_is_biased():
+    few, many = view(count=60), view(count=12_000)
+    assert comparisons.cautions(many, many) == []
+    assert "60 images" in comparisons.cautions(many, few)[0]
+    assert "5,000" in comparisons.cautions(many, few)[1]
+    assert any("singular" in text for text in comparisons.cautions(view(count=4), many))
