@@ -105,7 +105,16 @@ def generated(
 
 
 def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
-    """`count` images of a data set, all of them if 0, chosen at random without repetition.
+    """The images of a data set that `choice` chooses."""
+    chosen = choice(source, count, seed=seed)
+    for start in range(0, len(chosen), BLOCK):
+        index = chosen[start : start + BLOCK]
+        images = np.stack([source.images[i] for i in index])
+        yield Block(images, None if source.labels is None else source.labels[index])
+
+
+def choice(source: Source, count: int, *, seed: int) -> np.ndarray:
+    """Places in a data set, int `[count]`, all if 0, in order, at random without repetition.
 
     Raises:
       UserError: there are fewer.
@@ -115,13 +124,9 @@ def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
             f"{count} real images are asked for, but the split has {len(source)}: lower the "
             "number, or take another split."
         )
-    chosen = np.arange(len(source))
-    if count:
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
-    for start in range(0, len(chosen), BLOCK):
-        index = chosen[start : start + BLOCK]
-        images = np.stack([source.images[i] for i in index])
-        yield Block(images, None if source.labels is None else source.labels[index])
+    if not count:
+        return np.arange(len(source))
+    return np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
 
 
 def of_array(images: np.ndarray) -> Iterator[Block]:
