@@ -20,6 +20,7 @@ from gans.groups import Group
 
 ARROWS = {"lower": "↓", "higher": "↑", "near 1": "→ 1", "": ""}
 NONE = "–"
+_SPACE = "\u00a0"  # where no line may end
 
 _LABELS = {
     "net": "Feature net",
@@ -94,8 +95,12 @@ def mean(value: Plain | None) -> tuple[str, str]:
     """A mean and its deviation, as many digits of the one as the other makes worth reading."""
     if value is None:
         return NONE, ""
-    spread = value["deviation"]
-    return written(value["mean"], spread), "" if spread is None else f"± {written(spread, spread)}"
+    middle, spread = value["mean"], value["deviation"]
+    if middle is None or spread is None:
+        return written(middle), ""
+    if spread <= 1e-6 * abs(middle):  # below the digits that the record has
+        return written(middle), f"±{_SPACE}0"
+    return written(middle, spread), f"±{_SPACE}{written(spread, spread)}"
 
 
 def change(value: Plain | None) -> tuple[str, str]:
@@ -104,9 +109,9 @@ def change(value: Plain | None) -> tuple[str, str]:
         return NONE, ""
     low, high = value["low"], value["high"]
     if low is None:
-        return _signed(value["value"], None), "one seed: no interval"
+        return _signed(value["value"], None), "(one seed: no interval)"
     reach = (high - low) / 2
-    return _signed(value["value"], reach), f"{_signed(low, reach)} to {_signed(high, reach)}"
+    return _signed(value["value"], reach), f"[{_signed(low, reach)}, {_signed(high, reach)}]"
 
 
 def _signed(x: float, spread: float | None) -> str:
@@ -160,10 +165,10 @@ def in_short(table: Plain) -> list[str]:
         accuracy = group["values"].get("class_accuracy")
         if accuracy and accuracy["mean"] is not None:
             real, chance = table["real"].get("class_accuracy"), 1 / max(1, len(group["classes"]))
-            of_real = "" if real is None else f", of real images of {real:.1%}"
+            of_real = "" if real is None else f"of real images: {real:.1%}; "
             found.append(
                 f"{group['name']}: the classifier finds the class asked for in "
-                f"{accuracy['mean']:.1%} of the samples{of_real}; chance is {chance:.1%}."
+                f"{accuracy['mean']:.1%} of the samples ({of_real}by chance: {chance:.1%})."
             )
     return found
 
@@ -220,7 +225,7 @@ def _rows(table: Plain) -> Iterator[list[str]]:
         yield ["real images", *(written(table["real"].get(m)) for m in metrics)]
     for group in table["groups"][1:]:
         found = [change(group["differences"].get(metric)) for metric in metrics]
-        cells = [f"{value} ({rest})" if rest else value for value, rest in found]
+        cells = [f"{value} {rest}".strip() for value, rest in found]
         yield [f"{group['name']} − {table['groups'][0]['name']}, 95% interval", *cells]
 
 

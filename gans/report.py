@@ -18,7 +18,7 @@ from gans.groups import Group, differing
 Curves = Mapping[str, Mapping[str, Sequence[Point]]]
 
 _SIDE = 64  # pixels on screen of a small image, at most
-_BETTER = {"lower": "lower is better", "higher": "higher is better", "near 1": "1 is best"}
+_ARROWS = "↓ lower is better, ↑ higher is better, → 1 best near 1."
 
 
 class Pictures(NamedTuple):
@@ -106,18 +106,16 @@ def _in_short(content: digest.Plain) -> str:
 
 def _numbers(table: digest.Plain) -> str:
     """The table, its protocol and cautions, and what each seed came to."""
-    head = [
-        "",
-        *(
-            f"{_text(metric)} {digest.ARROWS[way]}<small>{_BETTER.get(way, '')}</small>"
-            for metric, way in table["metrics"].items()
-        ),
-    ]
+    # Long names may be broken after a "_".
+    names = (_text(metric).replace("_", "_<wbr>") for metric in table["metrics"])
+    arrows = (digest.ARROWS[way].replace(" ", "&nbsp;") for way in table["metrics"].values())
+    head = ["", *(f"{name}&nbsp;{arrow}" for name, arrow in zip(names, arrows, strict=True))]
     rules = "".join(
         f"<dt>{_text(label)}</dt><dd>{_text(value)}</dd>" for label, value in digest.protocol(table)
     )
     return (
         _table(head, _number_rows(table), "numbers")
+        + f"<p class='note'>{_ARROWS} Mean ± standard deviation over seeds.</p>"
         + f"<h3>Protocol</h3><dl>{rules}</dl>"
         + _list(table["cautions"])
         + f"<details><summary>Each seed's value</summary>{_each_seed(table)}</details>"
@@ -210,7 +208,10 @@ def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
 
 
 def _interpolations(pictures: Pictures, groups: Sequence[Group]) -> str:
-    note = "From one latent vector to another, the same two for all groups, along a great circle."
+    note = (
+        "From one latent vector to another along a great circle, by the same two seeds for all "
+        "groups; where there are classes, of the first."
+    )
     return _section(
         "Interpolations",
         f"<p class='note'>{note}</p>",
@@ -229,7 +230,7 @@ def _figures(
     figures = []
     for name, shown in made.items():
         if not isinstance(shown, str):
-            caption = f"<b>{_text(name)}</b> {_text(pictures.origin[name])}"
+            caption = f"<b>{_text(name)}</b> ({_text(pictures.origin[name])})"
             inner = _strips(shown, side) if isinstance(shown, Strips) else _image(shown, side, name)
             figures.append(f"<figure><figcaption>{caption}</figcaption>{inner}</figure>")
     whys = dict.fromkeys(shown for shown in made.values() if isinstance(shown, str))
@@ -333,7 +334,7 @@ _PAGE = """<!doctype html>
   h1 {{ font-size: 1.8rem; line-height: 1.2; overflow-wrap: anywhere; }}
   h2 {{ margin: 2.5rem 0 .5rem; border-bottom: 1px solid #ccc; }}
   h3 {{ margin: 1.25rem 0 .25rem; font-size: 1rem; }}
-  small, .note, dl, figcaption {{ font-size: .85rem; }}
+  small, .note, dl, figcaption {{ font-size: .85em; }}
   .note, small {{ color: #555; }}
   ul {{ padding-left: 1.2rem; overflow-wrap: anywhere; }}
   ul.groups {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0 2rem; }}
@@ -347,11 +348,13 @@ _PAGE = """<!doctype html>
   th[scope=row] {{ text-align: left; padding-left: 0; }}
   tbody tr {{ border-top: 1px solid #ddd; }}
   td small, th small {{ display: block; font-weight: 400; }}
-  .numbers td, .numbers td small {{ white-space: nowrap; }}
+  .numbers td, .numbers th[scope=row] {{ white-space: nowrap; }}
+  .numbers td small {{ white-space: normal; }}
   .fields td, .fields th, .strips td, .strips th {{ text-align: left; }}
-  .strips {{ table-layout: fixed; width: 100%; min-width: 640px; }}
-  .strips th:first-child {{ width: 6rem; overflow-wrap: anywhere; }}
-  .strips.one {{ min-width: 0; }}
+  .strips {{ table-layout: fixed; width: 100%; }}
+  .strips th:first-child {{ width: 3rem; overflow-wrap: anywhere; }}
+  .strips:has(th:nth-child(4)) {{ min-width: 600px; }}
+  .strips.one th:first-child {{ width: 6rem; }}
   .strips.one th:first-child {{ font-weight: 400; }}
   img {{ max-width: 100%; height: auto; image-rendering: pixelated; display: block; }}
   figure {{ margin: 0; min-width: 0; }}
@@ -367,12 +370,13 @@ _PAGE = """<!doctype html>
   @media print {{
     body {{ max-width: none; padding: 0; font-size: 9pt; }}
     .scroll {{ overflow: visible; }}
-    .strips {{ min-width: 0; }}
-    .numbers {{ font-size: 6.5pt; }}
+    .numbers {{ font-size: 7pt; }}
+    .numbers small {{ font-size: 1em; }}
     .numbers th, .numbers td {{ padding: .15rem .2rem; white-space: normal; }}
-    .charts {{ grid-template-columns: 1fr 1fr; }}
-    figure, tr, dl {{ break-inside: avoid; }}
-    h2, h3 {{ break-after: avoid; }}
+    .figures:not(.wide), .charts {{ grid-template-columns: 1fr 1fr; }}
+    .strips:has(th:nth-child(4)) {{ min-width: 0; }}
+    figure, tr, dl, .note {{ break-inside: avoid; }}
+    h2, h3, .note, ul.groups {{ break-after: avoid; }}
   }}
 </style>
 </head>
