@@ -62,7 +62,7 @@ def page(
     names = [group.name for group in groups]
     sections = [
         _introduction(groups),
-        _section("In short", _in_short(content)),
+        _in_short(content),
         _section("Numbers", "".join(map(_numbers, content["tables"])), _left_out(content)),
         *(_classes(table, pictures, groups) for table in content["tables"][:1]),
     ]
@@ -96,12 +96,14 @@ def _introduction(groups: Sequence[Group]) -> str:
 
 def _in_short(content: digest.Plain) -> str:
     sentences = [x for table in content["tables"] for x in digest.in_short(table)]
+    if not sentences:
+        return ""
     note = (
         "“Better” and “worse” are said where the 95% interval of the difference leaves out 0. The "
         "interval is Welch's, over seeds, for one number at a time: of twenty one is expected to "
         "miss."
     )
-    return _list(sentences) + f"<p class='note'>{note}</p>"
+    return _section("In short", _list(sentences), _sentence(note))
 
 
 def _numbers(table: digest.Plain) -> str:
@@ -115,7 +117,7 @@ def _numbers(table: digest.Plain) -> str:
     )
     return (
         _table(head, _number_rows(table), "numbers")
-        + f"<p class='note'>{_ARROWS} Mean ± standard deviation over seeds.</p>"
+        + _sentence(f"{_ARROWS} Mean ± standard deviation over seeds.")
         + f"<h3>Protocol</h3><dl>{rules}</dl>"
         + _list(table["cautions"])
         + f"<details><summary>Each seed's value</summary>{_each_seed(table)}</details>"
@@ -172,10 +174,11 @@ def _classes(table: digest.Plain, pictures: Pictures | None, groups: Sequence[Gr
         for label in labels
     ]
     head = ["", *(["real"] if real else ()), *map(_text, names)]
-    about = "Each column of a group's samples has one latent vector, whatever the class. "
-    about = f"{about * bool(strips)}Below: how often the classifier finds the class, and how far "
-    note = f"<p class='note'>{about}its samples are from real images of it.</p>"
-    return _section("Class by class", note, why, _table(head, rows, "strips"))
+    note = (
+        "How often the classifier finds the class in samples of it, and how far these are from "
+        "real images of it. Samples below each other have the same latent vector."
+    )
+    return _section("Class by class", _sentence(note), why, _table(head, rows, "strips"))
 
 
 def _class_numbers(numbers: Mapping[str, Any]) -> str:
@@ -189,9 +192,7 @@ def _samples(pictures: Pictures, groups: Sequence[Group]) -> str:
         if pictures.is_shared
         else "The groups' latent vectors differ in length, so their noise is not the same."
     )
-    return _section(
-        "Samples", f"<p class='note'>{shared}</p>", _figures(pictures.samples, pictures, groups)
-    )
+    return _section("Samples", _sentence(shared), _figures(pictures.samples, pictures, groups))
 
 
 def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
@@ -202,7 +203,7 @@ def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
     )
     return _section(
         "Nearest neighbours",
-        f"<p class='note'>{note}</p>",
+        _sentence(note),
         _figures(pictures.memories, pictures, groups),
     )
 
@@ -214,7 +215,7 @@ def _interpolations(pictures: Pictures, groups: Sequence[Group]) -> str:
     )
     return _section(
         "Interpolations",
-        f"<p class='note'>{note}</p>",
+        _sentence(note),
         _figures(pictures.interpolations, pictures, groups, "wide"),
     )
 
@@ -269,9 +270,7 @@ def _charts(curves: Curves, names: Sequence[str]) -> str:
         f"<figure>{charts.chart(metric, each, names)}</figure>" for metric, each in curves.items()
     )
     note = "The line is the mean over seeds at each step, the band all of them."
-    return (
-        f"<p class='note'>{note}</p><ul class='groups'>{keys}</ul><div class='charts'>{drawn}</div>"
-    )
+    return f"{_sentence(note)}<ul class='groups'>{keys}</ul><div class='charts'>{drawn}</div>"
 
 
 def _configs(groups: Sequence[Group]) -> str:

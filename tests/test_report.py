@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from gans import charts, compare, exhibits, sampling, train
+from gans import charts, compare, exhibits, parallel, sampling, train
 from gans.comparing import Point
 from gans.data.source import Source
 from gans.errors import UserError
@@ -48,6 +48,15 @@ class Page(html.parser.HTMLParser):
             self.headings.append(data)
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """As little work as will do: few samples, and programs that training has compiled."""
+    monkeypatch.setattr(exhibits, "_AMONG", 20)
+    one = parallel.make_mesh(1)
+    monkeypatch.setattr(parallel, "make_mesh", lambda: one)
+    return one
+
+
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
     """The file of an untrained classifier of digits."""
@@ -57,18 +66,22 @@ def net(tmp_path_factory):
     path = tmp_path_factory.mktemp("net") / "net.npz"
     classes = [str(i) for i in range(10)]
     classifier.save(path, variables, {"classes": classes, "network": fields})
-    return path
+    with pytest.MonkeyPatch.context() as patch:  # what it sees is not for the user's cache
+        patch.setenv("XDG_CACHE_HOME", str(path.parent))
+        yield path
 
 
 @pytest.fixture(scope="module")
 def workdirs(tmp_path_factory, net):
-    """A DCGAN and a conditional GAN with evaluations of steps 4 and 6."""
+    """A DCGAN and a conditional GAN with evaluations of steps 2 and 4."""
     from configs import cgan_digits, dcgan_digits
 
     common = {
         "mesh.data": 1,
+        "train.num_steps": 4,
+        "train.sample_every": 4,
         "evaluators.quality.weights": str(net),
-        "evaluators.quality.every_steps": 4,
+        "evaluators.quality.every_steps": 2,
         "evaluators.quality.num_real": 0,  # so that there are two of each class
     }
     compared = {"d": ("comparisons.frechet",)}
@@ -84,8 +97,7 @@ def workdirs(tmp_path_factory, net):
     return made
 
 
-def test_the_page_has_every_section_and_every_number(workdirs, tmp_path, monkeypatch):
-    monkeypatch.setattr(exhibits, "_AMONG", 20)
+def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
     outs = [tmp_path / "report.html", tmp_path / "results.json"]
     table = compare.run(workdirs, outs)
     page = Page(outs[0].read_text())
@@ -107,7 +119,7 @@ def test_the_page_has_every_section_and_every_number(workdirs, tmp_path, monkeyp
         for value in group["values"].values():
             assert ", ".join(map(str, value["values"])) in text
     assert list(numbers["metrics"]) == ["fcd", "class_accuracy", "fcd_by_class"]
-    assert [(group["name"], group["step"]) for group in numbers["groups"]] == [("d", 6), ("c", 6)]
+    assert [(group["name"], group["step"]) for group in numbers["groups"]] == [("d", 4), ("c", 4)]
     assert numbers["protocol"]["weights"][:12] in text
     # Grids and interpolations of both, four strips of neighbours each, ten classes of two columns.
     assert len(page.images) == 2 + 2 + 2 * 4 + 10 * 2
@@ -129,12 +141,11 @@ def test_without_pictures_neither_checkpoints_nor_data_are_touched(workdirs, tmp
     assert {"Numbers", "Class by class"} <= set(page.headings)
 
 
-def test_what_cannot_be_shown_is_said_in_a_sentence(workdirs, tmp_path, net, monkeypatch):
+def test_what_cannot_be_shown_is_said_in_a_sentence(workdirs, tmp_path, monkeypatch):
     def no_data(self, split):
         raise UserError("There is no data to be had.")
 
     monkeypatch.setattr(compare.Reference, "source", no_data)
-    monkeypatch.setattr(exhibits, "_AMONG", 20)
     compare.run(workdirs, [tmp_path / "report.html"])
     page = Page((tmp_path / "report.html").read_text())
     assert page.text.count("There is no data to be had.") == 2  # by class, and neighbours
@@ -149,14 +160,13 @@ def test_a_cyclegan_has_numbers_and_no_latent_vectors(cycle_run, tmp_path):
     assert page.text.count(next(x for x in page.text if "no latent vectors" in x)) == 3
 
 
-def test_neighbours_of_samples_that_are_in_the_data_are_themselves(workdirs, net, monkeypatch):
+def test_neighbours_of_samples_that_are_in_the_data_are_themselves(workdirs, few):
     """A generator that repeats images must be seen to."""
-    monkeypatch.setattr(exhibits, "_AMONG", 20)
     [group] = read(workdirs[:1])
     sampler = exhibits.load(group.runs[0])
     known = sampler.sample(20, seed=exhibits.SEED)
     source = Source(known, None, (), (32, 32, 1))
-    reference = compare.Reference(group.runs[0].config, compare.parallel.make_mesh(1), source)
+    reference = compare.Reference(group.runs[0].config, few, source)
     strips = exhibits.memories(sampler, group.runs[0], reference)
     assert strips.labels == ["generated", "nearest real", "next", "next"]
     generated, nearest, following, _ = (np.asarray(x, int) for x in strips.pictures)
