@@ -351,9 +351,8 @@ _PAGE = """<!doctype html>
   .numbers td small {{ white-space: normal; }}
   .fields td, .fields th, .strips td, .strips th {{ text-align: left; }}
   .strips {{ table-layout: fixed; width: 100%; }}
-  .strips th:first-child {{ width: 3rem; overflow-wrap: anywhere; }}
+  .strips th:first-child {{ width: 5.5rem; overflow-wrap: anywhere; }}
   .strips:has(th:nth-child(4)) {{ min-width: 600px; }}
-  .strips.one th:first-child {{ width: 6rem; }}
   .strips.one th:first-child {{ font-weight: 400; }}
   img {{ max-width: 100%; height: auto; image-rendering: pixelated; display: block; }}
   figure {{ margin: 0; min-width: 0; }}
