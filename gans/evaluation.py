@@ -27,6 +27,7 @@ from gans.subject import Reference, Subject
 FILE = "evaluations.jsonl"
 
 _OURS = ("name", "every_steps")
+_BESIDE = ("versions", "device", "cautions")  # in a protocol without making it another
 
 
 class Judge:
@@ -121,7 +122,10 @@ def read(workdir: Path) -> list[dict[str, Any]]:
     return sorted(latest.values(), key=lambda line: line["step"])
 
 
+def essential(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a protocol from others."""
+    return {name: value for name, value in protocol.items() if name not in _BESIDE}
+
+
 def _key(line: Mapping[str, Any]) -> str:
-    """What tells two protocols apart."""
-    known = {k: v for k, v in line["protocol"].items() if k not in ("versions", "device")}
-    return json.dumps(known, sort_keys=True)
+    return json.dumps(essential(line["protocol"]), sort_keys=True)

@@ -109,6 +109,12 @@ def _may_change(name: str, config: dict[str, Any]) -> bool:
     return name.startswith(_FREE)
 
 
+def identity(config: ConfigDict) -> dict[str, Any]:
+    """The fields that may not change between two starts of a run, flat."""
+    flat = flatten(to_plain(config))
+    return {name: value for name, value in flat.items() if not _may_change(name, flat)}
+
+
 def read_config(workdir: Path) -> ConfigDict:
     """The config of a run.
 

@@ -111,14 +111,19 @@ def generated(
 
 
 def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
-    """At most `count` images of a data set, all if 0, chosen at random without repetition."""
-    chosen = np.arange(len(source))
-    if count:
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
+    """The images of a data set that `choice` chooses."""
+    chosen = choice(source, count, seed=seed)
     for start in range(0, len(chosen), BLOCK):
         index = chosen[start : start + BLOCK]
         images = np.stack([source.images[i] for i in index])
         yield Block(images, None if source.labels is None else source.labels[index])
+
+
+def choice(source: Source, count: int, *, seed: int) -> np.ndarray:
+    """Places of at most `count` images, of all if 0, in order, at random without repetition."""
+    if not count:
+        return np.arange(len(source))
+    return np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
 
 
 def of_array(images: np.ndarray) -> Iterator[Block]:

@@ -1,8 +1,8 @@
 """Numbers from generated and real images as one feature net sees them both.
 
 Each function takes the view of the real and that of the generated images, and gives numbers by
-name. It raises ValueError where these images do not allow it. Distances are called after the feature net: `fid` and `kid` through Inception, `fcd` and
-`kcd` through a classifier.
+name. It raises ValueError where these images do not allow it. Distances are called after the
+feature net: `fid` and `kid` through Inception, `fcd` and `kcd` through a classifier.
 """
 
 from __future__ import annotations

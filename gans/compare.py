@@ -1,0 +1,109 @@
+"""Trained runs compared: from their folders to the files a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gans import comparing, digest, exhibits, groups, parallel, report
+from gans.errors import UserError
+from gans.groups import Group
+from gans.report import Pictures
+from gans.subject import Reference
+from gans.writers import atomic, read_json, write_json
+
+T = TypeVar("T")
+
+
+def run(paths: Sequence[Path], outs: Sequence[Path], *, pictures: bool = True) -> str:
+    """Compares runs, and writes what is asked for.
+
+    Args:
+      paths: run folders; or one `.json` file that an earlier comparison wrote.
+      outs: files to write, a page (`.html`, a `.csv` beside it) or plain data (`.json`).
+      pictures: whether the page has pictures, for which checkpoints and data are loaded.
+
+    Returns:
+      The table in Markdown.
+
+    Raises:
+      UserError: a folder holds no run with evaluations, the runs are of different data, or a
+        file cannot be read or written.
+    """
+    _check(paths, outs)
+    if paths[0].suffix == ".json":
+        return digest.markdown(read_json(paths[0]))
+    found = groups.read(paths)
+    tables, left_out = comparing.tables(found)
+    content = digest.digest(tables, left_out)
+    for path in outs:
+        if path.suffix == ".json":
+            write_json(path, content)
+        else:
+            # The numbers first: if the folder cannot be written, it is known before the pictures.
+            _write(path.with_suffix(".csv"), digest.as_csv(content))
+            shown = _pictures(found) if pictures else None
+            curves = [table.curves for table in tables]
+            _write(path, report.page(found, content, curves, comparing.losses(found), shown))
+    return digest.markdown(content)
+
+
+def _check(paths: Sequence[Path], outs: Sequence[Path]) -> None:
+    if not paths:
+        raise UserError("Name the folders of the runs to compare, as in runs/dcgan* runs/cgan*.")
+    for path in outs:
+        if path.suffix not in (".html", ".json"):
+            raise UserError(f"--out={path} must end in .html for a page or .json for plain data.")
+        if path.is_dir():
+            raise UserError(f"--out={path} is a folder; name a file.")
+    if any(path.suffix == ".json" for path in paths) and (outs or len(paths) > 1):
+        raise UserError("A .json file of a comparison stands alone, and only its table is printed.")
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def _pictures(found: Sequence[Group]) -> Pictures:
+    """Of the run with the lowest seed of each group, as far as there are some to be had."""
+    mesh = parallel.make_mesh()
+    samplers = {group.name: _or_why(exhibits.load, group.runs[0]) for group in found}
+    of_group = {group.name: group.runs[0] for group in found}
+    references = {name: Reference(run.config, mesh) for name, run in of_group.items()}
+
+    def each(make: Callable[..., T], *given: Mapping[str, Any]) -> dict[str, T | str]:
+        """What is made of every group's sampler, or why nothing is."""
+        return {
+            name: sampler
+            if isinstance(sampler, str)
+            else _or_why(make, sampler, *(x[name] for x in given))
+            for name, sampler in samplers.items()
+        }
+
+    conditional = [n for n, x in samplers.items() if not isinstance(x, str) and x.classes]
+    generators = [x for x in samplers.values() if not isinstance(x, str)]
+    return Pictures(
+        origin={
+            name: f"{of_group[name].name}, step {sampler.step:,}"
+            for name, sampler in samplers.items()
+            if not isinstance(sampler, str)
+        },
+        is_shared=len({sampler.latent_dim for sampler in generators}) == 1,
+        samples=each(exhibits.samples),
+        interpolations=each(exhibits.interpolation),
+        memories=each(exhibits.memories, of_group, references),
+        classes={name: exhibits.by_class(samplers[name]) for name in conditional},
+        real=_or_why(lambda: exhibits.real_by_class(references[conditional[0]].source("")))
+        if conditional
+        else {},
+    )
+
+
+def _or_why(make: Callable[..., T], *given: Any) -> T | str:
+    """What a function gives, or the sentence that says why it gives nothing."""
+    try:
+        return make(*given)
+    except UserError as error:
+        return str(error)

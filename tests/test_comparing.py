@@ -1,0 +1,264 @@
+"""Runs in groups, and their numbers side by side: by hand, on made-up records."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from gans import comparing, digest, groups, runs
+from gans.data.source import DataInfo
+from gans.errors import UserError
+
+PROTOCOL = {"net": "classifier", "weights": "ab" * 32, "num_fake": 24, "averaged": False}
+
+
+@pytest.fixture
+def make_run(tmp_path, config):
+    """Makes a run folder with a record, `values` being by step, and fields changed as asked."""
+
+    def make(name, seed, values, *, protocol=None, info=None, **changes):
+        changed = config.copy_and_resolve_references()
+        changed.update_from_flattened_dict({"seed": seed, **changes})
+        info = info or DataInfo(64, (32, 32, 1), tuple("01"))
+        folder = tmp_path / name
+        folder.mkdir()
+        content = {"config.json": runs.to_plain(changed), "data.json": dataclasses.asdict(info)}
+        for file, value in content.items():
+            (folder / file).write_text(json.dumps(value))
+        lines = [
+            {"step": step, "evaluator": "quality", "values": found, "seconds": 0.1, "time": 0.0}
+            | {"protocol": PROTOCOL | (protocol or {})}
+            for step, found in values.items()
+        ]
+        metrics = [{"step": 2, "time": 0.0, "epoch": 0.1, "d_loss": seed + 1.0, "g/loss": 5.0}]
+        for file, rows in {"evaluations.jsonl": lines, "metrics.jsonl": metrics}.items():
+            (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return folder
+
+    return make
+
+
+WIDE = {"nets.discriminator.hidden_features": (64,)}
+
+
+def compared(*folders):
+    found = groups.read(folders)
+    tables, left_out = comparing.tables(found)
+    return found, tables, left_out
+
+
+def test_runs_of_one_config_are_a_group_whatever_seed_length_and_place(make_run):
+    found = groups.read(
+        [
+            make_run("wide_s1", 1, {4: {"fcd": 1.0}}, **WIDE),
+            make_run("plain_s3", 3, {4: {"fcd": 1.0}}, **{"train.num_steps": 60}),
+            make_run("plain_s0", 0, {4: {"fcd": 1.0}}, **{"data.data_dir": "elsewhere"}),
+            make_run("wide_s0", 0, {4: {"fcd": 1.0}}, **WIDE),
+        ]
+    )
+    assert [(group.name, group.seeds) for group in found] == [("wide", (0, 1)), ("plain", (0, 3))]
+    assert groups.differing([group.runs for group in found]) == {
+        "nets.discriminator.hidden_features": ([64], [256])
+    }
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (("a", "b_0"), ["a", "b"]),
+        (("a-seed0", "cifar10"), ["a", "cifar10"]),
+        (("x/run", "y/run"), ["hidden_features [64]", "hidden_features [256]"]),
+    ],
+)
+def test_groups_are_named_after_folders_or_what_differs(make_run, tmp_path, names, expected):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    first = make_run(names[0], 0, {4: {"fcd": 1.0}}, **WIDE)
+    second = make_run(names[1], 0, {4: {"fcd": 1.0}})
+    assert [group.name for group in groups.read([first, second])] == expected
+
+
+def test_means_and_differences_are_those_of_the_last_step_all_were_evaluated_at(make_run):
+    _, [table], left_out = compared(
+        make_run("a_s0", 0, {2: {"fcd": 9.0}, 4: {"fcd": 1.0}, 6: {"fcd": 7.0}}),
+        make_run("a_s1", 1, {2: {"fcd": 9.0}, 4: {"fcd": 3.0}, 6: {"fcd": 7.0}}),
+        make_run("b_s0", 0, {2: {"fcd": 9.0}, 4: {"fcd": 3.0, "class_accuracy": 0.5}}, **WIDE),
+        make_run("b_s1", 1, {2: {"fcd": 9.0}, 4: {"fcd": 5.0, "class_accuracy": 0.7}}, **WIDE),
+    )
+    assert left_out == [] and table.steps == {"a": 4, "b": 4}
+    assert table.summary("a", "fcd") == pytest.approx((2.0, 2**0.5, 2))
+    # As in test_intervals: a standard error of sqrt(2) with 2 degrees of freedom.
+    reach = 4.302653 * 2**0.5
+    assert table.difference("b", "fcd") == pytest.approx((2.0, 2 - reach, 2 + reach), rel=1e-6)
+    assert table.difference("b", "class_accuracy") is None
+    assert any("a was also evaluated later, at step 6" in x for x in table.cautions)
+    assert table.curves["fcd"]["b"] == [(2, 9.0, 9.0, 9.0), (4, 4.0, 3.0, 5.0)]
+
+
+def test_metrics_stand_in_their_order_without_companions(make_run):
+    values = {"new": 1.0, "vendi_real": 4.0, "vendi": 3.0, "kcd_deviation": 0.1, "kcd": 0.2}
+    values |= {"fcd/0": 1.0, "fcd/1": 2.0, "fcd": 1.5, "cycle_a": 1.0}
+    _, [table], _ = compared(make_run("a", 0, {4: values}))
+    assert table.metrics == ["fcd", "kcd", "vendi", "cycle_a", "new"]
+    assert [comparing.better(x) for x in table.metrics] == ["lower", "lower", "higher", "lower", ""]
+    assert table.real("vendi") == 4.0 and table.real("fcd") is None
+    assert table.by_class("a")["1"]["fcd"] == (2.0, None, 1)
+
+
+def test_numbers_of_different_protocols_share_no_column(make_run):
+    _, [table], left_out = compared(
+        make_run("a_s0", 0, {4: {"fcd": 1.0}}),
+        make_run("a_s1", 1, {4: {"fcd": 3.0}}),
+        make_run("b", 0, {4: {"fcd": 50.0}}, protocol={"num_fake": 48}, **WIDE),
+    )
+    assert table.summary("a", "fcd").mean == 2.0 and table.summary("b", "fcd") is None
+    assert left_out == [
+        "Left out, as found by another protocol (num_fake 48, not 24): numbers of b."
+    ]
+    assert "b: without numbers by this protocol." in table.cautions
+
+
+def test_a_protocol_of_all_groups_counts_before_one_of_more_runs(make_run):
+    folders = [make_run(f"a_s{i}", i, {4: {"fcd": 1.0 + i}}) for i in range(3)]
+    other = {"protocol": {"split": "test"}}
+    more = make_run("more", 5, {4: {"fcd": 8.0}}, **other)
+    line = (more / "evaluations.jsonl").read_text()
+    with (folders[0] / "evaluations.jsonl").open("a") as file:
+        file.write(line)
+    b = make_run("b", 0, {4: {"fcd": 9.0}}, **other, **WIDE)
+    _, [table], left_out = compared(*folders, b)
+    assert table.values["a"]["fcd"] == (8.0,) and table.values["b"]["fcd"] == (9.0,)
+    assert "a_s1, a_s2: without numbers by this protocol." in table.cautions
+    assert "(split none, not test): numbers of a_s0, a_s1, a_s2." in left_out[0]
+
+
+def test_each_protocol_that_all_share_has_its_table(make_run):
+    folders = [make_run("a", 0, {4: {"fcd": 1.0}}), make_run("b", 0, {4: {"fcd": 2.0}}, **WIDE)]
+    line = {"step": 4, "evaluator": "more", "values": {"fid": 3.0, "precision": 0.1}}
+    for folder in folders:
+        with (folder / "evaluations.jsonl").open("a") as file:
+            file.write(json.dumps(line | {"protocol": PROTOCOL | {"net": "inception"}}) + "\n")
+    _, tables, left_out = compared(*folders)
+    assert [table.metrics for table in tables] == [["fcd"], ["fid", "precision"]]
+    assert left_out == []
+
+
+def test_an_average_is_compared_with_the_parameters_of_a_run_that_keeps_none(make_run):
+    average = {"optim.generator.ema_decay": 0.9}
+    plain = make_run("plain", 0, {4: {"fcd": 1.0}})
+    kept = make_run("kept", 0, {4: {"fcd": 2.0}}, protocol={"averaged": True}, **average)
+    _, [table], left_out = compared(plain, kept)
+    assert left_out == [] and table.difference("kept", "fcd").value == 1.0
+    assert any("Only kept samples with averaged parameters" in x for x in table.cautions)
+    unused = make_run("unused", 1, {4: {"fcd": 2.0}}, **average)
+    _, [table], left_out = compared(plain, unused)
+    assert "averaged False, not True" in left_out[0] and table.summary("unused", "fcd") is None
+
+
+def test_groups_without_a_common_step_have_each_its_own_and_it_is_said(make_run):
+    _, [table], _ = compared(
+        make_run("a", 0, {4: {"fcd": 1.0}}), make_run("b", 0, {6: {"fcd": 2.0}}, **WIDE)
+    )
+    assert table.steps == {"a": 4, "b": 6}
+    assert any("share no evaluated step: a at 4, b at 6" in x for x in table.cautions)
+
+
+def test_other_versions_make_no_other_protocol_but_a_caution(make_run):
+    _, [table], left_out = compared(
+        make_run("a", 0, {4: {"fcd": 1.0}}, protocol={"versions": {"jax": "1"}, "device": "cpu"}),
+        make_run("b", 0, {4: {"fcd": 2.0}}, protocol={"versions": {"jax": "2"}}, **WIDE),
+    )
+    assert left_out == [] and set(table.versions) == {"jax 1", "jax 2", "on cpu"}
+    assert any("same versions" in x for x in table.cautions)
+
+
+def test_losses_are_the_curves_of_what_has_a_plain_name(make_run):
+    found, _, _ = compared(make_run("a_s0", 0, {4: {"x": 1.0}}), make_run("a_s1", 1, {4: {"x": 1}}))
+    assert comparing.losses(found) == {"d_loss": {"a": [(2, 1.5, 1.0, 2.0)]}}
+
+
+@pytest.mark.parametrize(
+    "second, sentence",
+    [
+        ({"seed": 0}, "same config and the same seed 0"),
+        ({"seed": 1, "data.name": "folder"}, "different data .data set digits there, folder here"),
+        ({"seed": 1, "info": DataInfo(64, (64, 64, 1))}, "different data .shape"),
+        ({"seed": 1, "info": DataInfo(65, (32, 32, 1))}, "different data .images 64 there, 65"),
+        ({"seed": 1, "values": {}}, "no evaluations to compare; make one by python -m experim"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(make_run, second, sentence):
+    first = make_run("a", 0, {4: {"fcd": 1.0}})
+    with pytest.raises(UserError, match=sentence):
+        groups.read([first, make_run("b", **({"values": {4: {"fcd": 1.0}}} | second))])
+
+
+def test_a_run_given_twice_counts_once_and_other_folders_are_none(make_run, tmp_path):
+    folder = make_run("a", 0, {4: {"fcd": 1.0}})
+    assert groups.read([folder, folder / ".." / "a"])[0].seeds == (0,)
+    with pytest.raises(UserError, match="There is no run in"):
+        groups.read([folder, tmp_path])
+    (folder / "evaluations.jsonl").write_text("{not json}\n")
+    with pytest.raises(UserError, match="record of the run in .* is damaged"):
+        groups.read([folder])
+
+
+def test_numbers_are_written_with_the_digits_that_mean_something():
+    def mean(value, deviation):
+        return digest.mean({"mean": value, "deviation": deviation, "count": 2})
+
+    assert mean(12.3456, 0.4123) == ("12.35", "±\u00a00.41")
+    assert mean(1234.5, 123.4) == ("1,234", "±\u00a0123")
+    assert mean(0.00012345, None) == ("0.0001234", "")
+    assert mean(0.1, 1.7e-17) == ("0.1000", "±\u00a00")
+    assert mean(None, None) == ("–", "")
+    exact = {"value": -1.5, "low": -1.75, "high": -1.25}
+    assert digest.change(exact) == ("−1.50", "[−1.75, −1.25]")
+    assert digest.change({"value": 2.0, "low": None, "high": None})[1] == "(one seed: no interval)"
+
+
+def test_the_digest_survives_json_and_gives_the_same_table(make_run):
+    values = {"fcd": np.nan, "recall": 0.25, "class_accuracy": 0.75, "class_accuracy/0": 0.75}
+    found, tables, left_out = compared(
+        make_run("a_s0", 0, {4: {"fcd": 1.0, "recall": 0.125}}),
+        make_run("b_s0", 0, {4: values | {"class_accuracy_real": 0.9}}, **WIDE),
+    )
+    content = digest.digest(tables, left_out)
+    again = json.loads(json.dumps(content, allow_nan=False))
+    assert digest.markdown(again) == digest.markdown(content)
+    lines = digest.markdown(content).splitlines()
+    cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert cells == ["a (n = 1)", "1.000", "0.1250", "–"]
+    assert len({len(line) for line in lines[:6]}) == 1
+    assert "its weights: abababababab…" in lines[7]
+    assert "finds the class asked for in 75.0% of the samples (of real images: 90.0%" in str(
+        digest.in_short(content["tables"][0])
+    )
+    rows = digest.as_csv(content).splitlines()
+    assert rows[1] == "1,a,0,4,fcd,lower,1.0,,1,,,,1.0"
+    assert rows[4] == "1,b,0,4,recall,higher,0.25,,1,0.125,,,0.25"
+
+
+def test_what_is_better_is_said_only_where_the_interval_leaves_out_zero(make_run):
+    def seeds(name, fcd, recall, **changes):
+        return [
+            make_run(f"{name}_s{i}", i, {4: {"fcd": x, "recall": y}}, **changes)
+            for i, (x, y) in enumerate(zip(fcd, recall, strict=True))
+        ]
+
+    a = seeds("a", [10.0, 10.1, 9.9], [0.1, 0.5, 0.9])
+    b = seeds("b", [5.0, 5.1, 4.9], [0.2, 0.5, 0.8], **WIDE)
+    _, tables, _ = compared(*a, *b)
+    table = digest.digest(tables, [])["tables"][0]
+    assert digest.in_short(table) == ["b against a: better in fcd; not told apart in recall."]
+    _, tables, _ = compared(*b, *a)
+    assert "worse in fcd" in digest.in_short(digest.digest(tables, [])["tables"][0])[0]
+    _, tables, _ = compared(a[0], b[0])
+    assert "without two seeds" in digest.in_short(digest.digest(tables, [])["tables"][0])[0]
+
+
+def test_a_json_file_of_something_else_is_refused():
+    for content in ({}, [], {"tables": [{}], "left_out": []}):
+        with pytest.raises(UserError, match="none that experiments.compare wrote"):
+            digest.markdown(content)

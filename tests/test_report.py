@@ -1,0 +1,262 @@
+"""From run folders to the page: complete, well formed, and it says what it could not show."""
+
+import html.parser
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from gans import charts, compare, exhibits, parallel, sampling, train
+from gans.comparing import Point
+from gans.data.source import Source
+from gans.errors import UserError
+from gans.features import classifier
+from gans.groups import read
+
+_VOID = {"meta", "img", "wbr", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Reads a page, and fails where elements are not closed in the order they were opened."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.images, self.headings = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass  # of SVG
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """As little work as will do: few samples, and programs that training has compiled."""
+    monkeypatch.setattr(exhibits, "_AMONG", 20)
+    one = parallel.make_mesh(1)
+    monkeypatch.setattr(parallel, "make_mesh", lambda: one)
+    return one
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """The file of an untrained classifier of digits."""
+    fields = {"stem_features": 2, "features": [2, 3], "blocks": [False, False]}
+    module = classifier.Classifier(10, 2, (2, 3), (False, False))
+    variables = module.init(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32), train=False)
+    path = tmp_path_factory.mktemp("net") / "net.npz"
+    classes = [str(i) for i in range(10)]
+    classifier.save(path, variables, {"classes": classes, "network": fields})
+    with pytest.MonkeyPatch.context() as patch:  # what it sees is not for the user's cache
+        patch.setenv("XDG_CACHE_HOME", str(path.parent))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory, net):
+    """A DCGAN and a conditional GAN with evaluations of steps 2 and 4."""
+    from configs import cgan_digits, dcgan_digits
+
+    common = {
+        "mesh.data": 1,
+        "train.num_steps": 4,
+        "train.sample_every": 4,
+        "evaluators.quality.weights": str(net),
+        "evaluators.quality.every_steps": 2,
+        "evaluators.quality.num_real": 0,  # so that there are two of each class
+    }
+    compared = {"d": ("comparisons.frechet",)}
+    compared["c"] = (*compared["d"], "comparisons.accuracy", "comparisons.by_class")
+    made = []
+    for name, module in (("d", dcgan_digits), ("c", cgan_digits)):
+        config = module.get_config("test")
+        config.update_from_flattened_dict(
+            common | {"evaluators.quality.comparisons": compared[name]}
+        )
+        made.append(tmp_path_factory.mktemp("runs") / name)
+        train.run(config, made[-1])
+    return made
+
+
+def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
+    outs = [tmp_path / "report.html", tmp_path / "results.json"]
+    table = compare.run(workdirs, outs)
+    page = Page(outs[0].read_text())
+    assert page.headings == [
+        "In short",
+        "Numbers",
+        "Class by class",
+        "Samples",
+        "Nearest neighbours",
+        "Interpolations",
+        "Numbers over training",
+        "Losses and accuracies in training",
+        "How the configs differ",
+    ]
+    content = json.loads(outs[1].read_text())
+    [numbers] = content["tables"]
+    text = "".join(page.text)
+    for group in numbers["groups"]:
+        for value in group["values"].values():
+            assert ", ".join(map(str, value["values"])) in text
+    assert list(numbers["metrics"]) == ["fcd", "class_accuracy", "fcd_by_class"]
+    assert [(group["name"], group["step"]) for group in numbers["groups"]] == [("d", 4), ("c", 4)]
+    assert numbers["protocol"]["weights"][:12] in text
+    # Grids and interpolations of both, four strips of neighbours each, ten classes of two columns.
+    assert len(page.images) == 2 + 2 + 2 * 4 + 10 * 2
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    assert "src=" not in re.sub('src="data:[^"]*"', "", outs[0].read_text())
+    assert "<script" not in outs[0].read_text()
+    assert len(outs[0].with_suffix(".csv").read_text().splitlines()) == 1 + sum(
+        len(group["values"]) for group in numbers["groups"]
+    )
+    assert compare.run([outs[1]], []) == table
+
+
+def test_without_pictures_neither_checkpoints_nor_data_are_touched(workdirs, tmp_path, monkeypatch):
+    monkeypatch.delattr(sampling, "restore")
+    out = tmp_path / "report.html"
+    compare.run(workdirs, [out], pictures=False)
+    page = Page(out.read_text())
+    assert page.images == [] and "Samples" not in page.headings
+    assert {"Numbers", "Class by class"} <= set(page.headings)
+
+
+def test_what_cannot_be_shown_is_said_in_a_sentence(workdirs, tmp_path, monkeypatch):
+    def no_data(self, split):
+        raise UserError("There is no data to be had.")
+
+    monkeypatch.setattr(compare.Reference, "source", no_data)
+    compare.run(workdirs, [tmp_path / "report.html"])
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.text.count("There is no data to be had.") == 2  # by class, and neighbours
+    assert len(page.images) == 2 + 2 + 10
+
+
+def test_a_cyclegan_has_numbers_and_no_latent_vectors(cycle_run, tmp_path):
+    out = tmp_path / "report.html"
+    assert "cycle_a ↓" in compare.run([cycle_run], [out])
+    page = Page(out.read_text())
+    assert page.images == [] and "Class by class" not in page.headings
+    assert page.text.count(next(x for x in page.text if "no latent vectors" in x)) == 3
+
+
+def test_neighbours_of_samples_that_are_in_the_data_are_themselves(workdirs, few):
+    """A generator that repeats images must be seen to."""
+    [group] = read(workdirs[:1])
+    sampler = exhibits.load(group.runs[0])
+    known = sampler.sample(20, seed=exhibits.SEED)
+    source = Source(known, None, (), (32, 32, 1))
+    reference = compare.Reference(group.runs[0].config, few, source)
+    strips = exhibits.memories(sampler, group.runs[0], reference)
+    assert strips.labels == ["generated", "nearest real", "next", "next"]
+    generated, nearest, following, _ = (np.asarray(x, int) for x in strips.pictures)
+    assert np.abs(generated - nearest).max() <= 1 < np.abs(generated - following).max()
+
+
+def test_real_images_stand_beside_their_class():
+    images = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    source = Source(images, np.arange(40, dtype=np.int32) % 2, ("even", "odd"), (4, 4, 1))
+    for number, strip in enumerate(exhibits.real_by_class(source).values()):
+        inner = np.asarray(strip)[3, 3 :: 4 + 2, 0][: exhibits.EACH]
+        assert (inner % 2 == number).all() and len(set(inner)) == exhibits.EACH
+
+
+def test_a_chart_puts_points_where_their_numbers_are():
+    curve = [Point(0, 1.0, 0.0, 2.0), Point(100, 3.0, 2.0, 4.0)]
+    drawn = charts.chart(
+        "a < b", {"second": curve, "first": [Point(50, 4.0, 4.0, 4.0)]}, ["first", "second"]
+    )
+    Page(drawn)
+    assert "a &lt; b" in drawn and "a < b" not in drawn
+    line = re.search('<polyline points="(.*?)" .*?stroke="(.*?)"', drawn)
+    (x0, y0), (x1, y1) = (map(float, pair.split(",")) for pair in line[1].split())
+    heights = {
+        text: float(y) - 4
+        for y, text in re.findall(r'y="([\d.]+)" text-anchor="end">([\d.]+)', drawn)
+    }
+    assert (y0, y1) == pytest.approx((heights["1"], heights["3"]), abs=0.1)
+    assert line[2] == charts.COLOURS[1]
+    dot = re.search('<circle cx="(.*?)" cy="(.*?)"', drawn)
+    assert float(dot[1]) == pytest.approx((x0 + x1) / 2, abs=0.1)
+    assert float(dot[2]) == pytest.approx(heights["4"], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0, 37_500, [0, 10_000, 20_000, 30_000, 40_000]),
+        (0.12, 0.58, [0.0, 0.2, 0.4, 0.6]),
+        (-1.0, 1.0, [-1.0, -0.5, 0.0, 0.5, 1.0]),
+        (5.0, 5.0, [2.0, 4.0, 6.0, 8.0]),
+        (0.0, 0.0, [-1.0, -0.5, 0.0, 0.5, 1.0]),
+    ],
+)
+def test_ticks_are_round_and_enclose_the_numbers(low, high, expected):
+    assert charts.ticks(low, high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "out, sentence",
+    [
+        ("report.pdf", "must end in .html for a page or .json"),
+        ("folder.html", "is a folder; name a file"),
+        ("file/report.html", "Cannot write"),
+        ("file/results.json", "Cannot write"),
+    ],
+)
+def test_a_wrong_out_is_refused_before_pictures_are_made(
+    workdirs, tmp_path, out, sentence, monkeypatch
+):
+    monkeypatch.setattr(compare, "_pictures", None)
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=sentence):
+        compare.run(workdirs, [tmp_path / out])
+
+
+def test_without_runs_or_with_two_kinds_of_arguments_it_says_what_to_name(workdirs, tmp_path):
+    with pytest.raises(UserError, match="Name the folders of the runs"):
+        compare.run([], [])
+    with pytest.raises(UserError, match="stands alone"):
+        compare.run([tmp_path / "a.json", *workdirs], [])
+    with pytest.raises(UserError, match="Cannot read"):
+        compare.run([tmp_path / "a.json"], [])
+
+
+def test_the_command_prints_a_table_or_one_sentence(workdirs, tmp_path):
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.compare", *map(str, arguments)],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    out = tmp_path / "report.html"
+    made = command(*workdirs, f"--out={out}", "--nopictures")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("| ") and made.stdout.endswith(f"{out}\n")
+    wrong = command(workdirs[0], tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: There is no run in") and wrong.stderr.count("\n") == 1
