@@ -35,7 +35,7 @@ def main() -> None:
         file.write(report.page(found).encode())
     print(
         f"D differs from D* by {numbers['fixed_generator']['largest_deviation_of_d']:.4f} at most, "
-        f"V from -log 4 + 2 JSD by {numbers['both']['largest_deviation_of_v']:.1e}.\n"
+        f"V from -log 4 + 2 JSD by {numbers['both']['largest_deviation_of_v']:.5f}.\n"
         f"To read: {out / 'theory.html'}"
     )
 

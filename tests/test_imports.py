@@ -11,7 +11,15 @@ ROOT = Path(__file__).parents[1]
 # A name stands for all below it too, but for `gans`, which is the package's front alone.
 RANKS = (
     ("experiments",),
-    ("gans", "gans.train", "gans.evaluate", "gans.export", "gans.load", "gans.load_translator"),
+    (
+        "gans",
+        "gans.train",
+        "gans.evaluate",
+        "gans.export",
+        "gans.load",
+        "gans.load_translator",
+        "gans.theory",
+    ),
     (
         "gans.build",
         "gans.checkpoints",

@@ -40,7 +40,7 @@ def fixed(duel: Duel) -> str:
         error = np.where(duel.inside, duel.error, np.nan)
         below.plot(LINE[_SHOWN], error[_SHOWN], color=_LEARNED)
         below.axhline(0.0, color=_BEST, linewidth=0.8)
-        below.set(xlim=(-7.0, 7.0), xlabel="$x$", ylabel=r"$D-D^*$")
+        below.set(xlim=(-7.0, 7.0), xlabel="$x$", ylabel=r"$D-D^\ast$")
         limit = 1.2 * np.abs(duel.error[duel.inside]).max()
         below.set_ylim(-limit, limit)
         return _svg(figure)
@@ -63,7 +63,7 @@ def _duel(axes: Axes, duel: Duel) -> None:
     axes.fill_between(x, data, color=_DATA, alpha=0.3, lw=0, label=r"$p_\mathrm{data}$")
     axes.fill_between(x, generated, color=_GENERATED, alpha=0.3, lw=0, label="$p_g$")
     axes.plot(x, learned, color=_LEARNED, label="$D$, learned")
-    axes.plot(x, best, color=_BEST, linestyle="--", linewidth=1.2, label="$D^*$, theory")
+    axes.plot(x, best, color=_BEST, linestyle="--", linewidth=1.2, label=r"$D^\ast$, theory")
     axes.set_ylim(0.0, 1.04)
 
 
@@ -130,7 +130,7 @@ def formula(tex: str) -> str:
     """A formula in TeX's mathematics; with a line feed, on two lines."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure((0.1, 0.1))
-        figure.text(0, 0, "\n".join(f"${line}$" for line in tex.splitlines()), size=13)
+        figure.text(0, 0, "\n".join(f"${line}$" for line in tex.splitlines()), size=15)
         return _svg(figure, bbox_inches="tight", pad_inches=0.02)
 
 

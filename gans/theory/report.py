@@ -113,7 +113,7 @@ def page(found: Findings) -> str:
     ends = both["checkpoints"]
     late = len(found.course.estimated) // 2
     formula = np.interp(found.course.estimated_steps, found.course.steps, found.course.best_value)
-    stuck, free = (found.far[name].jensen_shannon[-1] for name in ("minimax", "non_saturating"))
+    stuck, free = (found.far[name].jensen_shannon[-1] for name in studies.COMPARED)
     near, far = (np.argmin(np.abs(found.distances - d)) for d in (1.0, 6.0))
     frames = [
         _picture(figures.frame(duel), f"densities and discriminators at step {duel.step}")
@@ -145,7 +145,7 @@ def page(found: Findings) -> str:
         mass=f"{studies.MASS:.1%}",
         low=_signed(fixed["range"][0], 2),
         high=_signed(fixed["range"][1], 2),
-        fixed_gap=f"{fixed['deviation_of_v']:.1e}",
+        fixed_gap=f"{fixed['deviation_of_v']:.5f}",
         values_figure=_picture(figures.values(found.course), "V over the steps of the game"),
         frames="\n".join(frames),
         checkpoints=_table(
@@ -156,12 +156,12 @@ def page(found: Findings) -> str:
                     f"{end['jensen_shannon']:.4f}",
                     _signed(end["formula"], 4),
                     _signed(end["value"], 4),
-                    f"{end['deviation_of_v']:.1e}",
+                    f"{end['deviation_of_v']:.5f}",
                 )
                 for end in ends
             ],
         ),
-        largest=f"{both['largest_deviation_of_v']:.1e}",
+        largest=f"{both['largest_deviation_of_v']:.5f}",
         late=f"{np.abs(formula - found.course.estimated)[late:].max():.3f}",
         first=f"{ends[0]['jensen_shannon']:.3f}",
         last=f"{ends[-1]['jensen_shannon']:.4f}",
@@ -213,15 +213,15 @@ _FORMULAE = {
         "V(D, G) is the integral of p_data log D + p_g log(1 - D)",
     ),
     "best": (
-        r"D^*(x) = \frac{p_\mathrm{data}(x)}{p_\mathrm{data}(x) + p_g(x)}",
+        r"D^\ast(x) = \dfrac{p_\mathrm{data}(x)}{p_\mathrm{data}(x) + p_g(x)}",
         "D*(x) = p_data(x) / (p_data(x) + p_g(x))",
     ),
     "value": (
-        r"V(D^*, G) = -\log 4 + 2 \, \mathrm{JSD}(p_\mathrm{data} \, \Vert \, p_g)",
+        r"V(D^\ast, G) = -\log 4 + 2 \, \mathrm{JSD}(p_\mathrm{data} \, \Vert \, p_g)",
         "V(D*, G) = -log 4 + 2 JSD(p_data || p_g)",
     ),
     "change": (
-        r"p_g(x) = \frac{\varphi(z)}{G'(z)}, \quad x = G(z)",
+        r"p_g(x) = \dfrac{\varphi(z)}{G'(z)}, \quad x = G(z)",
         "p_g(x) = phi(z) / G'(z) where x = G(z)",
     ),
     "slopes": (
@@ -247,7 +247,7 @@ _PAGE = """<!doctype html>
   figure > img {{ width: 100%; }}
   figcaption {{ font-size: .9em; color: #444; }}
   .formula {{ text-align: center; break-inside: avoid; }}
-  .frames {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr));
+  .frames {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr));
     gap: .5rem; margin-bottom: .5rem; }}
   .frames img {{ width: 100%; break-inside: avoid; }}
   table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9em;
@@ -298,16 +298,16 @@ so that its density is known:</p>
 {change}
 <figure>{values_figure}
 <figcaption>Black: the formula, from the exact densities. Orange: <i>V</i> as training sees it, on
-its batches. It lies below the formula, because <i>D</i> is never quite the best, and follows it
-(in the second half within {late}). Green: there the generator was stopped, and <i>D</i> trained
-on for {duel_steps} steps. Now <i>V</i> is what the formula says.</figcaption></figure>
+its batches. It comes out a little lower, because <i>D</i> is never quite the best; in the second
+half the two differ by {late} at most. Green: here the generator was stopped, and <i>D</i> trained
+on for {duel_steps} steps. Then <i>V</i> is what the formula says.</figcaption></figure>
 <figure><div class="frames">
 {frames}
 </div>
-<figcaption>Blue: the data. Orange: what the generator makes. Green: <i>D</i>, trained on at this
-step. Dashed: <i>D</i>*. One by one the generator fills the three heaps, and <i>D</i> sinks to ½.
-(Where there is next to no density, at the margins, nothing tells <i>D</i> where to
-go.)</figcaption></figure>
+<figcaption>Blue: the data. Orange: what the generator makes. Green: <i>D</i> after {duel_steps}
+more steps against this generator. Dashed: <i>D</i>*. The generator spreads until it fills the three
+peaks, and <i>D</i> settles near ½ wherever there is data. At the margins, with next to no density,
+nothing tells <i>D</i> where to go.</figcaption></figure>
 {checkpoints}
 <p>The largest difference between <i>V</i> of these discriminators and the formula is
 <b>{largest}</b>. JSD falls from {first} to {last}.</p>

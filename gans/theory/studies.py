@@ -24,6 +24,7 @@ DATA = densities.Mixture(
 )
 LINE = np.linspace(-16.0, 16.0, 6401)
 MASS = 0.999
+COMPARED = ("minimax", "non_saturating")
 
 Tick = Callable[[int], None]
 """Called with the number of iterations just done."""
@@ -195,7 +196,7 @@ def far_away(seed: int, sizes: Sizes, tick: Tick) -> dict[str, Course]:
     ahead, _ = alone.advance(alone.start(seed), sizes.far_head_start)
     tick(sizes.far_head_start)
     courses = {}
-    for name in ("minimax", "non_saturating"):
+    for name in COMPARED:
         playing = match(game(name))
         start = playing.start(seed, discriminator=ahead.nets["discriminator"])
         courses[name], _ = _play(playing, start, sizes.far_steps, sizes, tick)
@@ -219,10 +220,7 @@ def pulls(distances: np.ndarray) -> dict[str, np.ndarray]:
         q = densities.normal(LINE - distance)
         return float(np.trapezoid(np.abs(np.asarray(slope, np.float64)) * q, LINE))
 
-    return {
-        name: np.array([pull(name, distance) for distance in distances])
-        for name in ("minimax", "non_saturating")
-    }
+    return {name: np.array([pull(name, d) for d in distances]) for name in COMPARED}
 
 
 def _duel(
