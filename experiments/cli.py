@@ -55,7 +55,7 @@ class _Step(flags.ArgumentParser):
 
 def _parse(argv: list[str]) -> list[str]:
     """Sets the flags. ml_collections and absl raise all sorts of things on a wrong one."""
-    for argument, following in zip(argv[1:], [*argv[2:], ""], strict=True):
+    for argument, following in zip(argv[1:], [*argv[2:], ""], strict=False):
         name, equals, value = argument.lstrip("-").partition("=")
         path = value if equals else following
         if name == "config" and not Path(path.rpartition(":")[0] or path).is_file():

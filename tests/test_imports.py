@@ -18,6 +18,7 @@ RANKS = (
         "gans.export",
         "gans.load",
         "gans.load_translator",
+        "gans.theory",
         "gans.train",
         "gans.train_classifier",
     ),

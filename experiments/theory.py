@@ -1,0 +1,58 @@
+"""Holds what theory says of the game against what training does, on densities that are known.
+
+    python -m experiments.theory --out=theory
+
+writes theory/theory.html, a page with figures that needs nothing but a browser, and
+theory/theory.json, all its numbers. It takes a minute or two on two CPU cores.
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+
+_OUT = flags.DEFINE_string("out", None, "The folder for the page and the numbers.", required=True)
+_SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+
+
+def main() -> None:
+    out = _folder(_OUT.value)
+
+    from tqdm import tqdm
+
+    from gans import writers
+    from gans.theory import report
+    from gans.theory.studies import Sizes
+
+    sizes = Sizes()
+    with tqdm(desc="theory", total=sizes.total, unit="step", disable=None) as bar:
+        found = report.find(_SEED.value, sizes, bar.update)
+    numbers = report.numbers(found)
+    writers.write_json(out / "theory.json", numbers)
+    with writers.atomic(out / "theory.html") as file:
+        file.write(report.page(found).encode())
+    print(
+        f"D differs from D* by {numbers['fixed_generator']['largest_deviation_of_d']:.4f} at most, "
+        f"V from -log 4 + 2 JSD by {numbers['both']['largest_deviation_of_v']:.5f}.\n"
+        f"To read: {out / 'theory.html'}"
+    )
+
+
+def _folder(name: str) -> Path:
+    """The folder to write, made now: not to learn after a minute that it cannot be."""
+    from gans.errors import UserError
+
+    out = Path(name).expanduser()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be made a folder: {error.strerror}.") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UserError(f"--out={out} cannot be written; give another folder.")
+    return out
+
+
+if __name__ == "__main__":
+    cli.run(main)
