@@ -118,6 +118,15 @@ def base() -> ConfigDict:
             "seed": 0,
         }
     )
+    config.evaluators.overfitting = ConfigDict(
+        {
+            "name": "overfitting.Overfitting",
+            "every_steps": 0,  # it takes images that are not trained on: data.split="train"
+            "held_out": "test",
+            "num": 2000,
+            "seed": 0,
+        }
+    )
     config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
 
     return config
@@ -138,6 +147,8 @@ TEST = {
     "evaluators.quality.weights": "digits",
     "evaluators.quality.num_fake": 24,
     "evaluators.quality.num_real": 0,
+    "evaluators.overfitting.num": 24,
+    "evaluators.overfitting.every_steps": 3,
 }
 
 

@@ -99,7 +99,8 @@ def in_words(line: Mapping[str, Any]) -> str:
         for name, value in line["values"].items()
         if "/" not in name and not name.endswith("_deviation")
     ]
-    return f"step {line['step']}, {line['evaluator']}: {', '.join(shown)} ({line['seconds']:.0f} s)"
+    numbers = ", ".join(shown) or "no numbers"
+    return f"step {line['step']}, {line['evaluator']}: {numbers} ({line['seconds']:.0f} s)"
 
 
 def _versions() -> dict[str, Any]:
