@@ -1,5 +1,6 @@
 """Settings that must stand before anything imports jax or keras."""
 
+import importlib
 import os
 import pathlib
 
@@ -33,6 +34,24 @@ def config():
     config = cgan_digits.get_config("test")
     config.mesh.data = 1
     return config
+
+
+@pytest.fixture(scope="session")
+def torch_fidelity():
+    """The package.
+
+    It imports torchvision, which fails beside another build of PyTorch than its own, as that for
+    CPUs alone, for want of two operators. Nothing here uses them, so their names are enough.
+    """
+    import torch
+
+    try:
+        return importlib.import_module("torch_fidelity")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+        return importlib.import_module("torch_fidelity")
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,8 @@ import functools
 import hashlib
 import http.server
 import importlib
-import importlib.util
 import sys
 import threading
-import types
 
 import jax
 import numpy as np
@@ -18,58 +16,35 @@ from gans.errors import UserError
 from gans.features import inception
 
 
-def torch_fidelity(module):
-    """A module of that package, without the package's front.
-
-    The front imports torchvision, which is not needed here, and which as it comes from PyPI
-    fails to import beside a PyTorch for CPUs alone.
-    """
-    before = {name: sys.modules[name] for name in sys.modules if within_torch_fidelity(name)}
-    front = types.ModuleType("torch_fidelity")
-    front.__path__ = importlib.util.find_spec("torch_fidelity").submodule_search_locations
-    sys.modules["torch_fidelity"] = front
-    try:
-        return importlib.import_module(f"torch_fidelity.{module}")
-    finally:
-        for name in filter(within_torch_fidelity, list(sys.modules)):
-            del sys.modules[name]
-        sys.modules.update(before)
+@pytest.fixture(scope="module")
+def theirs(torch_fidelity):
+    """Their network, called with its name, the features wanted, and the file of its weights."""
+    name = f"{torch_fidelity.__name__}.feature_extractor_inceptionv3"
+    return importlib.import_module(name).FeatureExtractorInceptionV3
 
 
-def within_torch_fidelity(name):
-    return name.partition(".")[0] == "torch_fidelity"
-
-
-Theirs = torch_fidelity("feature_extractor_inceptionv3").FeatureExtractorInceptionV3
-their_resize = functools.partial(
-    torch_fidelity("interpolate_compat_tensorflow").interpolate_bilinear_2d_like_tensorflow1x,
-    size=(299, 299),
-    align_corners=False,
-)
-
-
-class Random(Theirs):
-    """With weights of which each matters, and with which numbers stay of the order of one."""
-
-    def load_state_dict(self, nothing):
-        del nothing
-        generator = torch.Generator().manual_seed(0)
-        for name, value in self.state_dict().items():
-            if value.ndim > 1:  # He et al. 2015, arXiv:1502.01852
-                value.normal_(0.0, (2.0 / value[0].numel()) ** 0.5, generator=generator)
-            elif name.endswith(("running_var", "bn.weight")):
-                value.uniform_(0.5, 1.5, generator=generator)
-            elif not name.endswith("num_batches_tracked"):
-                value.normal_(0.0, 0.1, generator=generator)
+def randomise(state):
+    """Weights of which each matters, and with which numbers stay of the order of one."""
+    generator = torch.Generator().manual_seed(0)
+    for name, value in state.items():
+        if value.ndim > 1:  # He et al. 2015, arXiv:1502.01852
+            value.normal_(0.0, (2.0 / value[0].numel()) ** 0.5, generator=generator)
+        elif name.endswith(("running_var", "bn.weight")):
+            value.uniform_(0.5, 1.5, generator=generator)
+        elif not name.endswith("num_batches_tracked"):
+            value.normal_(0.0, 0.1, generator=generator)
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
+def path(theirs, tmp_path_factory):
     """A file like the published one."""
     folder = tmp_path_factory.mktemp("weights")
     torch.save({}, folder / "nothing.pth")
-    network = Random("random", ["2048"], str(folder / "nothing.pth"))
-    torch.save(network.state_dict(), folder / "random.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(theirs, "load_state_dict", lambda self, nothing: None)
+        state = theirs("random", ["2048"], str(folder / "nothing.pth")).state_dict()
+    randomise(state)
+    torch.save(state, folder / "random.pth")
     return folder / "random.pth"
 
 
@@ -99,10 +74,10 @@ def nchw(x):
 # What it sees.
 
 
-def test_features_and_logits_are_those_of_torch_fidelity(path, net):
-    theirs = Theirs("theirs", ["2048", "logits_unbiased"], str(path))
+def test_features_and_logits_are_those_of_torch_fidelity(theirs, path, net):
+    network = theirs("theirs", ["2048", "logits_unbiased"], str(path))
     batches = [images(1, *size, 3) for size in [(32, 32), (17, 45), (299, 299), (301, 256)]]
-    expected = [theirs(nchw(x)) for x in batches]
+    expected = [network(nchw(x)) for x in batches]
     found = [net.apply(net.variables, x) for x in batches]
     for i, width in enumerate((2048, 1008)):
         y = np.concatenate([seen[i] for seen in found])
@@ -114,9 +89,12 @@ def test_features_and_logits_are_those_of_torch_fidelity(path, net):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (1, 1), (17, 400), (299, 299), (301, 256)])
-def test_resize_is_that_of_torch_fidelity(size):
+def test_resize_is_that_of_torch_fidelity(torch_fidelity, size):
     x = images(2, *size, 3).astype(np.float32)
-    expected = their_resize(nchw(x)).numpy().transpose(0, 2, 3, 1)
+    name = f"{torch_fidelity.__name__}.interpolate_compat_tensorflow"
+    resize = importlib.import_module(name).interpolate_bilinear_2d_like_tensorflow1x
+    expected = resize(nchw(x), size=(299, 299), align_corners=False)
+    expected = expected.numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(inception.resize(x), expected, rtol=0, atol=1e-4)
 
 

@@ -1,26 +1,7 @@
 """What the tests of metrics share."""
 
-import importlib
-
 import numpy as np
 import pytest
-import torch
-
-
-@pytest.fixture(scope="session")
-def torch_fidelity():
-    """The package, of which only functions of features are used.
-
-    It imports torchvision, which fails beside another build of PyTorch than its own, as that for
-    CPUs alone, for want of two operators. No metric uses them, so their names are enough.
-    """
-    try:
-        return importlib.import_module("torch_fidelity")
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-        return importlib.import_module("torch_fidelity")
 
 
 @pytest.fixture(scope="session")
