@@ -2,7 +2,7 @@
 
 python -m experiments.train_classifier --config=configs/dcgan_cifar10.py --out=cifar10.npz
 python -m experiments.train_classifier --config=configs/dcgan_digits.py --out=digits.npz \\
-    --config.data.channels=3 --noflip --shift=2 --epochs=20 --batch_size=50
+    --config.data.channels=3 --noflip --shift=2 --epochs=40 --batch_size=50
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Any with the data: a 
 _OUT = flags.DEFINE_string("out", None, "The file to write: .npz.")
 _TRAIN = flags.DEFINE_string("train_split", "train", "The images to train on.")
 _TEST = flags.DEFINE_string("test_split", "test", "The images to measure the accuracy on.")
-_EPOCHS = flags.DEFINE_integer("epochs", 8, "Passes through the images.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", 14, "Passes through the images.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images of a step.", lower_bound=1)
 _FLIP = flags.DEFINE_bool("flip", True, "Whether half of the images are mirrored.")
 _SHIFT = flags.DEFINE_integer("shift", 4, "Pixels an image is moved at most.", lower_bound=0)

@@ -41,7 +41,7 @@ class Recipe(NamedTuple):
       seed: of everything random.
     """
 
-    epochs: int = 8
+    epochs: int = 14
     batch_size: int = 128
     learning_rate: float = 0.2
     weight_decay: float = 5e-4
