@@ -112,7 +112,12 @@ def base() -> ConfigDict:
             "averaged": True,
         }
     )
-    config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
+    config.mesh = ConfigDict(
+        {
+            "data": 0,  # devices that share a batch; 0 for all
+            "fsdp": False,  # whether they divide networks and optimizers between them, too
+        }
+    )
 
     return config
 

@@ -127,7 +127,12 @@ def base() -> ConfigDict:
             "seed": 0,
         }
     )
-    config.mesh = ConfigDict({"data": 0})  # devices that share a batch; 0 for all
+    config.mesh = ConfigDict(
+        {
+            "data": 0,  # devices that share a batch; 0 for all
+            "fsdp": False,  # whether they divide networks and optimizers between them, too
+        }
+    )
 
     return config
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -40,6 +43,47 @@ def define_step() -> flags.FlagHolder:
     """The flag `--step`, which chooses a checkpoint."""
     about = "Of the checkpoint, or best for the one kept as such; the newest by default."
     return flags.DEFINE(_Step(), "step", None, about)
+
+
+def define_hosts() -> None:
+    """The flags by which several processes join, for `together`."""
+    flags.DEFINE_bool("distributed", False, "Train together with the processes of other hosts.")
+    about = "host:port of process 0, where neither Slurm nor a TPU pod says it."
+    flags.DEFINE_string("coordinator", None, about)
+    flags.DEFINE_integer("num_processes", None, "How many there are.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
+    about = "Seconds to wait for the others at the beginning."
+    flags.DEFINE_integer("connect_timeout", 120, about, lower_bound=1)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Joins the other processes if the flags say so; if this one fails, the others soon know.
+
+    Raises:
+      UserError: they could not be joined.
+    """
+    from gans import hosts
+
+    given = [flags.FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")]
+    if not flags.FLAGS.distributed:
+        if any(value is not None for value in given):
+            raise UserError("--coordinator, --num_processes and --process_id need --distributed.")
+        yield
+        return
+    hosts.connect(*given, timeout=flags.FLAGS.connect_timeout)
+    try:
+        yield
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else hosts.whose_fault(error)
+        if message is None:
+            traceback.print_exc()
+        else:
+            print(f"error: {message}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit, at which the runtime would wait for processes that wait for this one.
+        os._exit(1 if message is None else 2)
 
 
 class _Step(flags.ArgumentParser):

@@ -3,9 +3,14 @@
     python -m experiments.train --config=configs/cgan_digits.py --workdir=runs/digits
     python -m experiments.train --config=configs/dcgan_cifar10.py --workdir=runs/dcgan \\
         --config.loss.adversarial=hinge --config.data.batch_size=64
+
+On several hosts the same command with `--distributed` is started on each: under Slurm (srun) and
+on a TPU pod they find each other; elsewhere also give `--coordinator=host:port`,
+`--num_processes` and `--process_id`. The run folder is one that all hosts share.
 """
 
 import sys
+from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
@@ -14,22 +19,34 @@ from experiments import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder: everything is written there.")
+_REPLICAS = flags.DEFINE_integer(
+    "replicas", None, "Train as many seeds in one program, each in a folder of its own.", 1
+)
+cli.define_hosts()
 flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import build, train
+    from gans import build, hosts, replicas, train
 
-    try:
-        train.run(_CONFIG.value, _WORKDIR.value)
-    except train.Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(128 + stop.number)
-    workdir = _WORKDIR.value
-    following = build.find("previews", _CONFIG.value.preview.name).next_command
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    with cli.together():
+        try:
+            if _REPLICAS.value:
+                configs = replicas.seeds(config, _REPLICAS.value)
+                replicas.run(list(configs.values()), [workdir / name for name in configs])
+            else:
+                train.run(config, workdir)
+        except train.Interrupted as stop:
+            print(stop, file=sys.stderr)
+            sys.exit(128 + stop.number)
+    if not hosts.is_first():
+        return
+    shown = workdir / next(iter(replicas.seeds(config, 1))) if _REPLICAS.value else workdir
+    following = build.find("previews", config.preview.name).next_command
     print(
-        f"Trained. Pictures: {workdir}/samples.html and {workdir}/samples.gif\n"
-        f"What next: python -m {following.format(workdir=workdir)}"
+        f"Trained. Pictures: {shown}/samples.html and {shown}/samples.gif\n"
+        f"What next: python -m {following.format(workdir=shown)}"
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from gans import optim, runs
@@ -164,25 +165,39 @@ def fitting() -> Iterator[None]:
 
 def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array], GanState]:
     """A pure function from a PRNG key to the state that training starts from."""
-    modules, specs = nets(config), _optim_of_nets(config, game)
     _check_images(config, game, info)
-    optimizers = {}
-    for name, spec in specs.items():
-        constants = {key: value for key, value in spec.items() if key != "ema_decay"}
-        # A schedule counts the network's own moves, of which an iteration may have two.
-        moves = sum(name in player.nets for player in game.players)
-        num_steps = config.train.num_steps * moves
-        optimizers[name] = optim.optimizer(**constants, num_steps=num_steps)
+    sections = _optim_of_nets(config, game)
     return functools.partial(
         create_state,
         game=game,
         batch=info.batch(),
-        nets=modules,
-        optimizers=optimizers,
+        nets=nets(config),
+        optimizers=optimizers(config, game),
         weights=config.loss.weights.to_dict(),
-        ema_decays={name: spec.ema_decay for name, spec in specs.items()},
+        ema_decays={name: config.optim[section].ema_decay for name, section in sections.items()},
         remat=config.train.remat,
     )
+
+
+def optimizers(
+    config: ConfigDict, game: Game, rates: Mapping[str, Any] | None = None
+) -> dict[str, optax.GradientTransformation]:
+    """The optimizer of each network.
+
+    Args:
+      config: of the run.
+      game: which says how often a network moves in an iteration.
+      rates: learning rates in place of the config's, by section of `optim`; they may be traced.
+    """
+    made = {}
+    for name, section in _optim_of_nets(config, game).items():
+        spec = {key: value for key, value in config.optim[section].items() if key != "ema_decay"}
+        if rates and section in rates:
+            spec["learning_rate"] = rates[section]
+        # A schedule counts the network's own moves, of which an iteration may have two.
+        moves = sum(name in player.nets for player in game.players)
+        made[name] = optim.optimizer(**spec, num_steps=config.train.num_steps * moves)
+    return made
 
 
 def _check_images(config: ConfigDict, game: Game, info: DataInfo) -> None:
@@ -202,16 +217,16 @@ def _check_images(config: ConfigDict, game: Game, info: DataInfo) -> None:
         ) from None
 
 
-def _optim_of_nets(config: ConfigDict, game: Game) -> dict[str, ConfigDict]:
+def _optim_of_nets(config: ConfigDict, game: Game) -> dict[str, str]:
     """The section of `optim` for each network: its own, or that of the player who moves it.
 
     One optimizer over all networks of a player is what one for each of them is, as long as it
     works on each number alone, as all of `optim.OPTIMIZERS` do.
     """
-    specs = {}
+    sections = {}
     for player in game.players:
         for net in player.nets:
             if net not in config.optim and player.name not in config.optim:
                 raise UserError(f"The config has neither optim.{net} nor optim.{player.name}.")
-            specs[net] = config.optim[net if net in config.optim else player.name]
-    return specs
+            sections[net] = net if net in config.optim else player.name
+    return sections

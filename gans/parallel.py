@@ -1,11 +1,13 @@
 """Devices: the mesh, where arrays live on it, and the compiled forms of a training step.
 
-The default form is `jax.jit` over a mesh whose one axis splits the batch; on one device
-it is plain `jit`. The `shard_map` and `pmap` forms do the same by hand.
+The default form is `jax.jit` over a mesh whose one axis splits the batch, and under `fsdp` the
+networks; on one device it is plain `jit`. The `shard_map` and `pmap` forms do the same by hand.
+With several processes, every one makes the same calls in the same order.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +17,11 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gans.errors import UserError
+from gans.state import GanState
 
 DATA = "data"
+
+_SMALL = 1024  # numbers of an array that is not worth dividing
 
 Devices = Mesh
 """A mesh, to those who only pass it on."""
@@ -35,7 +40,7 @@ def make_mesh(devices: int = 0) -> Mesh:
     """A mesh of the first `devices` devices, all of them if 0, along the axis `data`.
 
     Raises:
-      UserError: fewer devices are there.
+      UserError: fewer devices are there, or those of some process would be left out.
     """
     count = devices or jax.device_count()
     if count > jax.device_count():
@@ -43,15 +48,58 @@ def make_mesh(devices: int = 0) -> Mesh:
             f"mesh.data asks for {count} devices, but JAX sees {jax.device_count()}; "
             "lower it, or set it to 0 for all there are."
         )
-    # Auto, because explicit axes refuse to concatenate a batch with an unsharded array.
-    return jax.make_mesh(
-        (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
-    )
+    if jax.process_count() > 1 and count < jax.device_count():
+        raise UserError(
+            f"mesh.data is {count}, but {jax.process_count()} processes train together on "
+            f"{jax.device_count()} devices: set it to 0."
+        )
+    # Auto, because explicit axes refuse to concatenate a batch with an unsharded array. Not
+    # jax.make_mesh, which may choose another order: JAX counts devices process by process, and so
+    # a process's share of a batch is one piece.
+    return Mesh(np.asarray(jax.devices()[:count]), (DATA,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def shardings(state: GanState, mesh: Mesh, *, fsdp: bool) -> GanState:
+    """Where each array of a state lives: whole on every device, or divided between them.
+
+    Under `fsdp` every device keeps a part of the networks' parameters, optimizer states and
+    averages, and the compiler gathers what a step needs (ZeRO, Rajbhandari et al. 2020,
+    arXiv:1910.02054): an array is divided along its largest dimension that the number of devices
+    divides. Small arrays stay whole.
+
+    Args:
+      state: of arrays, or of their shapes.
+      mesh: the devices.
+      fsdp: whether anything is divided at all.
+
+    Returns:
+      A `NamedSharding` in place of each array.
+    """
+    whole = jax.tree.map(lambda _: replicated(mesh), state)
+    if not fsdp:
+        return whole
+    return whole.replace(nets=jax.tree.map(functools.partial(_divided, mesh), state.nets))
+
+
+def _divided(mesh: Mesh, array: jax.ShapeDtypeStruct) -> NamedSharding:
+    along = [i for i, size in enumerate(array.shape) if size % mesh.size == 0]
+    if not along or array.size < _SMALL:
+        return replicated(mesh)
+    chosen = max(along, key=lambda i: array.shape[i])
+    return NamedSharding(mesh, PartitionSpec(*[None] * chosen, DATA))
+
+
+def share(batch_size: int, mesh: Mesh) -> slice:
+    """The rows of a batch that this process feeds to its devices."""
+    split = NamedSharding(mesh, PartitionSpec(DATA))
+    rows = [index[0] for index in split.addressable_devices_indices_map((batch_size,)).values()]
+    starts, stops = zip(*(row.indices(batch_size)[:2] for row in rows), strict=True)
+    return slice(min(starts), max(stops))
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
@@ -63,53 +111,71 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-def jit_chunk(step: Step, to_batch: ToBatch, mesh: Mesh) -> Chunk:
+def jit_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> Chunk:
     """Many steps in one call, in the form that suits the devices of the mesh.
 
     Args:
       step: one step, pure.
       to_batch: makes a batch of one step's feed and the resident data; pure.
       mesh: its devices share each batch.
+      lives: where the state does, as `shardings` says; whole on every device if None.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return (loop_chunk if on_cpu else scan_chunk)(step, to_batch, mesh)
+    return (loop_chunk if on_cpu else scan_chunk)(step, to_batch, mesh, lives)
 
 
-def scan_chunk(step: Step, to_batch: ToBatch, mesh: Mesh) -> Chunk:
+def scan_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> Chunk:
     """Steps as one compiled `lax.scan`: the host is not asked in between."""
 
-    def chunk(state, resident, feed):
+    @functools.partial(_compile, mesh=mesh, lives=lives, feed=PartitionSpec(None, DATA))
+    def compiled(state, resident, feed):
         return jax.lax.scan(lambda s, x: step(s, to_batch(resident, x)), state, feed)
 
-    return _compile(chunk, mesh, PartitionSpec(None, DATA))
+    def chunk(state, resident, feed):
+        return compiled(state, resident, _whole_batch(feed, mesh, PartitionSpec(None, DATA)))
+
+    return chunk
 
 
-def loop_chunk(step: Step, to_batch: ToBatch, mesh: Mesh) -> Chunk:
+def loop_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> Chunk:
     """Steps compiled one by one.
 
     For the CPU, which does not feel the calls: inside a compiled loop XLA computes the weight
     gradients of convolutions there in a form that was measured 25 times slower.
     """
-    one = _compile(lambda s, resident, x: step(s, to_batch(resident, x)), mesh, PartitionSpec(DATA))
+
+    @functools.partial(_compile, mesh=mesh, lives=lives, feed=PartitionSpec(DATA))
+    def one(state, resident, feed):
+        return step(state, to_batch(resident, feed))
 
     def chunk(state, resident, feed):
         metrics = []
         for i in range(len(jax.tree.leaves(feed)[0])):
-            state, report = one(state, resident, jax.tree.map(lambda x, i=i: x[i], feed))
+            row = jax.tree.map(lambda x, i=i: x[i], feed)
+            state, report = one(state, resident, _whole_batch(row, mesh, PartitionSpec(DATA)))
             metrics.append(report)
         return state, jax.tree.map(lambda *x: jnp.stack(x), *metrics)
 
     return chunk
 
 
-def _compile(function: Chunk, mesh: Mesh, feed: PartitionSpec) -> Chunk:
+def _compile(function: Chunk, *, mesh: Mesh, lives: Any, feed: PartitionSpec) -> Chunk:
     whole = replicated(mesh)
+    lives = whole if lives is None else lives
     return jax.jit(
         function,
-        in_shardings=(whole, whole, NamedSharding(mesh, feed)),
-        out_shardings=(whole, whole),
+        in_shardings=(lives, whole, NamedSharding(mesh, feed)),
+        out_shardings=(lives, whole),
         donate_argnums=0,
     )
+
+
+def _whole_batch(feed: Any, mesh: Mesh, split: PartitionSpec) -> Any:
+    """What all processes feed, of what this one does: see `share`."""
+    if jax.process_count() == 1:
+        return feed
+    sharding = NamedSharding(mesh, split)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), feed)
 
 
 def shard_map_step(step: Step, mesh: Mesh) -> Step:
@@ -145,9 +211,23 @@ def share_out(images: np.ndarray | jax.Array, mesh: Mesh) -> jax.Array:
     more = -len(images) % mesh.size
     if more:
         images = jnp.concatenate([images, jnp.repeat(images[-1:], more, axis=0)])
-    return jax.device_put(images, NamedSharding(mesh, PartitionSpec(DATA)))
+    split = NamedSharding(mesh, PartitionSpec(DATA))
+    # What lies on the mesh already is only moved; all else may be numpy, or on one device.
+    on_mesh = isinstance(images, jax.Array) and images.sharding.device_set == split.device_set
+    return jax.device_put(images, split) if on_mesh else put(images, split)
+
+
+def fetch(tree: Any, mesh: Mesh) -> Any:
+    """Arrays on the mesh as numpy, the whole of them in every process."""
+    return jax.device_get(jax.device_put(tree, replicated(mesh)))
 
 
 def put(tree: Any, sharding: NamedSharding) -> Any:
-    """Sends a tree of host arrays to the devices."""
-    return jax.tree.map(lambda x: jax.device_put(np.asarray(x), sharding), tree)
+    """Sends a tree of host arrays, of which every process has the whole, to the devices."""
+
+    def send(array):
+        array = np.asarray(array)
+        # Not device_put, with which processes would compare the whole array with each other.
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(send, tree)

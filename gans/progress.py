@@ -18,10 +18,20 @@ class Progress:
       total: steps of the whole run.
       batch_size: images of one step.
       data_size: images of one epoch.
+      shown: whether at all; not by the other processes, when several train together.
     """
 
-    def __init__(self, name: str, start: int, total: int, batch_size: int, data_size: int):
+    def __init__(
+        self,
+        name: str,
+        start: int,
+        total: int,
+        batch_size: int,
+        data_size: int,
+        shown: bool = True,
+    ):
         self._total, self._batch_size, self._data_size = total, batch_size, data_size
+        self._shown = shown
         # The clock starts at the first boundary, so that compiling does not count.
         self._step, self._then = start, None
         self._plain = not sys.stderr.isatty()
@@ -30,7 +40,7 @@ class Progress:
             initial=start,
             total=total,
             unit="step",
-            disable=self._plain,
+            disable=self._plain or not shown,
             dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| "
             "{n}/{total} [{elapsed}<{remaining}]{postfix}",
@@ -50,7 +60,7 @@ class Progress:
 
     def note(self, *lines: str) -> None:
         """Prints lines of their own, above the bar."""
-        for line in lines:
+        for line in lines if self._shown else ():
             tqdm.write(line, file=sys.stderr)
 
     def report(self, step: int, summary: Mapping[str, float]) -> float | None:
@@ -65,6 +75,8 @@ class Progress:
         for name, value in summary.items():
             shown = f"{value:.0%}" if name.startswith("accuracy") else f"{value:.3f}"
             parts.append(f"{name} {shown}")
+        if not self._shown:
+            return speed
         if self._plain:
             if seconds_per_step:
                 left = tqdm.format_interval((self._total - step) * seconds_per_step)

@@ -46,7 +46,6 @@ class Boundary(NamedTuple):
     evaluators: Sequence[str]
 
 
-@jax.jit
 def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
     """A copy that survives the donation of the state, and whether each network is finite."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gans import hosts
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.writers import read_json, write_json
@@ -65,6 +66,21 @@ def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
     # The config first: a folder with anything else and no config is refused.
     write_json(workdir / "config.json", to_plain(config))
     write_json(path, dataclasses.asdict(info))
+
+
+@contextlib.contextmanager
+def opened(workdir: Path, config: ConfigDict, info: DataInfo) -> Iterator[None]:
+    """The run folder, kept from others, with its config and data noted, for all processes.
+
+    Raises:
+      UserError: see `locked` and `note`, or not all processes see the folder.
+    """
+    with locked(workdir) if hosts.is_first() else contextlib.nullcontext():
+        with hosts.first_ahead():
+            if hosts.is_first():
+                note(workdir, config, info)
+            hosts.require_shared(workdir / "config.json")
+        yield
 
 
 @contextlib.contextmanager

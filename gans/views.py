@@ -84,7 +84,8 @@ def look(
     seen, labels = [], []
     for block in blocks:
         images = parallel.share_out(block.images, mesh)
-        part, size = jax.device_get(_see(net.apply, variables, images)), len(block.images)
+        part = parallel.fetch(_see(net.apply, variables, images), mesh)
+        size = len(block.images)
         seen.append([x[:size] for x in part])
         labels.append(block.labels)
     features, logits = map(np.concatenate, zip(*seen, strict=True))

@@ -236,6 +236,28 @@ class RunWriter:
         return sorted(((path, int(path.stem.split("_")[-1])) for path in paths), key=lambda x: x[1])
 
 
+class NoWriter:
+    """What the other processes of a run write, when several train together: nothing."""
+
+    def __enter__(self) -> NoWriter:
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Does nothing, as all of these."""
+
+    def evaluations(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Nothing."""
+
+    def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
+        """Nothing."""
+
+    def animation(self) -> None:
+        """Nothing."""
+
+
 def _supersede(workdir: Path) -> None:
     """Moves the record of a run that is to begin anew out of the way."""
     old = [workdir / name for name in _RECORD]

@@ -22,8 +22,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-# Four simulated devices, for the tests of several; the others use the first.
-jax.config.update("jax_num_cpu_devices", 4)
+# Eight simulated devices, for the tests of several; the others use the first.
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture

@@ -19,8 +19,10 @@ import optax
 import pytest
 from flax.training.train_state import TrainState
 
+from gans import parallel
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
+from gans.state import GanState
 
 
 @flax.struct.dataclass
@@ -127,32 +129,37 @@ def test_buffers_may_go_once_save_returns(tmp_path):
             assert np.all(restored["host"] == step)
 
 
-def test_restores_onto_another_sharding(tmp_path):
-    devices = jax.devices()
-    if len(devices) < 4:
-        pytest.skip("needs 4 devices")
-    spec = jax.sharding.PartitionSpec
+TOPOLOGIES = [(count, fsdp) for count in (1, 2, 4, 8) for fsdp in (False, True)]
 
-    def place(count: int, *axes):
-        mesh = jax.sharding.Mesh(np.array(devices[:count]), ("data",))
-        return jax.sharding.NamedSharding(mesh, spec(*axes))
 
-    state = {"w": jnp.arange(32.0).reshape(8, 4), "key": jax.random.key(5)}
-    sharded = jax.device_put(state, {"w": place(4, "data"), "key": place(4)})
+def gan_state():
+    """With an array that 2, 4 and 8 devices can divide, and one that they cannot."""
+    rng = np.random.default_rng(0)
+    shapes = {"kernel": (3, 3, 16, 24), "odd": (33, 63), "bias": (8,)}
+    nets = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return GanState(
+        step=jnp.int32(7), key=jax.random.key(5), nets=nets, weights={"x": jnp.float32(0.5)}
+    )
+
+
+@pytest.mark.parametrize("count, fsdp", TOPOLOGIES)
+def test_saved_on_one_topology_it_is_restored_on_any_other_to_the_last_bit(tmp_path, count, fsdp):
+    state = gan_state()
+    saved = jax.device_put(state, parallel.shardings(state, parallel.make_mesh(count), fsdp=fsdp))
     with Checkpoints(tmp_path / "c", keep=1) as checkpoints:
-        checkpoints.save(1, sharded, {})
-        for layout in (
-            {"w": place(2, None, "data"), "key": place(2)},
-            {"w": place(1), "key": place(1)},
-        ):
+        checkpoints.save(1, saved, {})
+        for other, divided in TOPOLOGIES:
+            lives = parallel.shardings(state, parallel.make_mesh(other), fsdp=divided)
             target = jax.tree.map(
-                lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, layout
+                lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, lives
             )
             restored = checkpoints.restore(target).state
             assert_same(restored, state)
-            assert jax.tree.map(lambda x: x.sharding, restored) == layout
+            assert jax.tree.map(lambda x: x.sharding, restored) == lives
+            kernel = restored.nets["kernel"].addressable_shards[0].data.size
+            assert kernel == 3 * 3 * 16 * 24 // (other if divided else 1)
         plain = checkpoints.restore(abstract(state)).state
-        assert plain["w"].sharding.device_set == {devices[0]}
+        assert plain.nets["kernel"].sharding.device_set == {jax.devices()[0]}
 
 
 def test_other_leaves_shapes_and_dtypes_are_named_and_not_called_damage(tmp_path, capsys):

@@ -163,4 +163,4 @@ def test_an_old_run_without_evaluators_says_what_lacks(workdir, tmp_path):
 def test_a_cyclegan_is_evaluated_too(cycle_run, monkeypatch):
     (words,) = evaluate.run(cycle_run, [None], {"num": 2})
     assert "cycle_a" in words and "inverted_ba" in words
-    assert jax.device_count() == 4
+    assert jax.device_count() == 8

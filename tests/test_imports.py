@@ -18,6 +18,7 @@ RANKS = (
         "gans.export",
         "gans.load",
         "gans.load_translator",
+        "gans.replicas",
         "gans.theory",
         "gans.train",
         "gans.train_classifier",
@@ -37,6 +38,7 @@ RANKS = (
         "gans.features",
         "gans.groups",
         "gans.importing",
+        "gans.loop",
         "gans.moments",
         "gans.pages",
         "gans.parallel",
@@ -50,6 +52,7 @@ RANKS = (
         "gans.runs",
         "gans.sampling",
         "gans.schedule",
+        "gans.setup",
         "gans.subject",
         "gans.tiles",
         "gans.translating",
@@ -60,7 +63,7 @@ RANKS = (
     ("gans.games",),
     ("gans.losses", "gans.memory", "gans.metrics", "gans.optim", "gans.state"),
     ("gans.models",),
-    ("gans.errors", "gans.pixels", "gans.types"),
+    ("gans.errors", "gans.hosts", "gans.pixels", "gans.stopping", "gans.types"),
 )
 
 # What these may import of the project, whatever the ranks say.

@@ -1,4 +1,4 @@
-"""Four simulated devices train as one does on the same whole batch."""
+"""Eight simulated devices train as one does on the same whole batch."""
 
 import functools
 
@@ -16,10 +16,10 @@ from gans.games import cycle, latent
 from gans.losses.adversarial import LOSSES
 from gans.models import layers, patchgan
 from gans.models.dcgan import Discriminator, Generator
-from gans.state import create_state
+from gans.state import GanState, create_state
 from gans.update import update
 
-DEVICES = 4
+DEVICES = 8
 BATCH = 8
 STEPS = 2
 # Adam would turn rounding in gradients that are zero into whole steps: SGD.
@@ -135,6 +135,11 @@ def run_steps(step, state, feed):
     return state, jax.tree.map(lambda *x: np.stack(x), *metrics)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_too_small_to_divide(monkeypatch):
+    monkeypatch.setattr(parallel, "_SMALL", 8)
+
+
 @functools.cache
 def setting(name):
     return Latent(*GAMES[name]) if name in GAMES else Cycle()
@@ -145,12 +150,17 @@ def single(name):
     return setting(name).single()
 
 
-def run_jit_chunk(made, chunk=parallel.jit_chunk):
+def run_jit_chunk(made, chunk=parallel.jit_chunk, fsdp=False):
     mesh = parallel.make_mesh(DEVICES)
-    run = chunk(made.step(), lambda resident, x: x, mesh)
+    state = made.fresh()
+    lives = parallel.shardings(state, mesh, fsdp=fsdp)
+    run = chunk(made.step(), lambda resident, x: x, mesh, lives)
     split = NamedSharding(mesh, PartitionSpec(None, parallel.DATA))
-    state = jax.device_put(made.fresh(), parallel.replicated(mesh))
-    return run(state, (), parallel.put(made.feed, split))
+    state, metrics = run(jax.device_put(state, lives), (), parallel.put(made.feed, split))
+    assert jax.tree.map(lambda x: x.sharding, state) == lives
+    divided = [x.shape for x in jax.tree.leaves(state) if not x.is_fully_replicated]
+    assert bool(divided) == fsdp
+    return state, metrics
 
 
 FORMS = {
@@ -165,12 +175,13 @@ FORMS = {
         made.feed,
     ),
     "jit": run_jit_chunk,
+    "fsdp": functools.partial(run_jit_chunk, fsdp=True),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("game", ALL)
-def test_four_devices_give_the_state_and_metrics_of_one(game, form):
+def test_eight_devices_give_the_state_and_metrics_of_one(game, form):
     expected, expected_metrics = single(game)
     state, metrics = FORMS[form](setting(game))
     assert_same_training(state, metrics, expected, expected_metrics)
@@ -247,7 +258,7 @@ def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
 def test_both_forms_of_a_chunk_give_the_steps_one_by_one(form):
     # jit_chunk chooses by platform; here both run on the CPU.
     made = setting("dcgan_joint")
-    state, metrics = run_jit_chunk(made, getattr(parallel, form))
+    state, metrics = run_jit_chunk(made, getattr(parallel, form), fsdp=True)
     assert_same_training(state, metrics, *single("dcgan_joint"))
 
 
@@ -260,11 +271,11 @@ def test_a_chunk_makes_each_batch_from_what_is_resident_and_its_row_of_the_feed(
         mesh,
     )
     resident = jnp.array([1.0, 2.0, 3.0, 4.0])
-    feed = np.array([[0, 0, 0, 0], [3, 1, 1, 1], [2, 2, 2, 2]])
+    feed = np.array([[0] * 8, [3] + [1] * 7, [2] * 8])
     state, metrics = chunk(jnp.float32(0.0), resident, feed)
-    # Sums of the rows: 4, 4 + 3 * 2, 4 * 3.
-    assert float(state) == 4 * 100 + 10 * 10 + 12
-    np.testing.assert_array_equal(metrics["sum"], [4.0, 10.0, 12.0])
+    # Sums of the rows: 8, 4 + 7 * 2, 8 * 3.
+    assert float(state) == 8 * 100 + 18 * 10 + 24
+    np.testing.assert_array_equal(metrics["sum"], [8.0, 18.0, 24.0])
     np.testing.assert_array_equal(metrics["first"], [1.0, 4.0, 3.0])
 
 
@@ -280,9 +291,42 @@ def test_more_devices_than_there_are_is_the_users_error():
 
 def test_a_batch_that_cannot_be_split_is_the_users_error():
     mesh = parallel.make_mesh(DEVICES)
-    for fine in (4, 32):
+    for fine in (8, 32):
         parallel.check_batch_size(fine, mesh)
     for wrong in (1, 6, 33):
         with pytest.raises(UserError, match=f"data.batch_size {wrong} .* {DEVICES} devices"):
             parallel.check_batch_size(wrong, mesh)
     parallel.check_batch_size(33, parallel.make_mesh(1))
+
+
+def test_fsdp_divides_the_largest_dimension_that_can_be(monkeypatch):
+    monkeypatch.setattr(parallel, "_SMALL", 1024)
+    mesh = parallel.make_mesh(4)
+    shapes = {
+        "kernel": (3, 3, 64, 128),  # the last is the largest
+        "flat": (100, 8),
+        "odd": (1023, 4),  # only the 4 does
+        "undivided": (33, 63),
+        "small": (255, 4),
+        "scalar": (),
+    }
+    arrays = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    state = GanState(step=arrays["scalar"], key=arrays["kernel"], nets=arrays, weights={})
+    lives = parallel.shardings(state, mesh, fsdp=True)
+    found = {name: sharding.spec for name, sharding in lives.nets.items()}
+    assert found == {
+        "kernel": PartitionSpec(None, None, None, "data"),
+        "flat": PartitionSpec(),  # 800 numbers are not worth it
+        "odd": PartitionSpec(None, "data"),
+        "undivided": PartitionSpec(),
+        "small": PartitionSpec(),
+        "scalar": PartitionSpec(),
+    }
+    assert lives.step.spec == lives.key.spec == PartitionSpec()  # only networks
+    whole = parallel.shardings(state, mesh, fsdp=False)
+    assert {sharding.spec for sharding in jax.tree.leaves(whole)} == {PartitionSpec()}
+
+
+def test_a_process_feeds_the_rows_of_its_devices():
+    # Alone it feeds all; tests/test_hosts.py has the other case.
+    assert parallel.share(24, parallel.make_mesh(DEVICES)) == slice(0, 24)

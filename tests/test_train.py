@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import parallel, recorder, train
+from gans import loop, parallel, recorder, train
 from gans.errors import UserError
 
 
@@ -260,7 +260,7 @@ def test_images_that_do_not_fit_the_networks_are_refused_before_anything_is_writ
     ],
 )
 def test_chunks_end_at_the_same_steps_wherever_a_run_starts(first, total, size, ends):
-    assert train.chunk_ends(first, total, size) == ends
+    assert loop.chunk_ends(first, total, size) == ends
 
 
 @pytest.mark.parametrize(

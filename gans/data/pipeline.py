@@ -100,10 +100,12 @@ class Pipeline:
     Attributes:
       streams: of each domain, under the name its images have in a batch.
       batch_size: images of each domain in an iteration, over all devices.
+      rows: those of a batch that this process feeds; all of them, if it is alone.
     """
 
     streams: Mapping[str, Stream]
     batch_size: int
+    rows: slice
 
     @property
     def resident(self) -> Mapping[str, Mapping[str, np.ndarray]]:
@@ -111,17 +113,18 @@ class Pipeline:
         return {name: stream.resident for name, stream in self.streams.items()}
 
     def feeds(self, start: int, chunks: Iterable[int]) -> Iterator[Feed]:
-        """Arrays `[n, batch_size, ...]` for each chunk of `n` iterations from `start` on."""
+        """Arrays `[n, rows, ...]` for each chunk of `n` iterations from `start` on."""
         chunks = list(chunks)
         batches = self._batches(start, start + sum(chunks))
         for n in chunks:
             yield jax.tree.map(lambda *x: np.stack(x), *[next(batches) for _ in range(n)])
 
     def _batches(self, start: int, stop: int) -> Iterator[Feed]:
-        size = self.batch_size
+        rows = self.rows
 
         def batch(i: int) -> Feed:
-            return {name: stream.feed(i * size, size) for name, stream in self.streams.items()}
+            first, count = i * self.batch_size + rows.start, rows.stop - rows.start
+            return {name: stream.feed(first, count) for name, stream in self.streams.items()}
 
         if all(self.resident.values()):
             return map(batch, range(start, stop))
@@ -141,7 +144,13 @@ class Pipeline:
 
 
 def make_pipeline(
-    source: Source | Unpaired, *, batch_size: int, seed: int, labels: bool, resident_mib: float
+    source: Source | Unpaired,
+    *,
+    batch_size: int,
+    seed: int,
+    labels: bool,
+    resident_mib: float,
+    rows: slice | None = None,
 ) -> Pipeline:
     """The stream of batches of a source.
 
@@ -151,12 +160,13 @@ def make_pipeline(
       seed: of the order, and of random crops.
       labels: whether the batches have labels.
       resident_mib: the most of a domain to keep on the device, in MiB of uint8.
+      rows: those of a batch that this process feeds; all if None.
     """
     streams = {
         name: _stream(domain, number, seed, labels, resident_mib)
         for number, (name, domain) in enumerate(source.domains.items())
     }
-    return Pipeline(streams, batch_size)
+    return Pipeline(streams, batch_size, slice(0, batch_size) if rows is None else rows)
 
 
 def _stream(source: Source, number: int, seed: int, labels: bool, resident_mib: float) -> Stream:

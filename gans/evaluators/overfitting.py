@@ -91,7 +91,7 @@ def _mean_logit(subject: Subject, blocks: Iterable[Block]) -> float:
             batch["label"] = parallel.share_out(label, mesh)
         noise = game.draw(jax.random.key(0), batch, None)
         logits = _logits(net, *game.inputs(batch, noise)["discriminator"])
-        found.append(jax.device_get(logits)[: len(block.images)])
+        found.append(parallel.fetch(logits, mesh)[: len(block.images)])
     return float(np.concatenate(found).mean(dtype=np.float64))
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans import views
+from gans import parallel, views
 from gans.data.source import DataInfo
 from gans.evaluators import comparisons
 from gans.metrics import colour
@@ -59,7 +59,9 @@ class Translations:
         for way in _WAYS:
             start = way[0]
             there, back = (self._generator(subject, w) for w in (way, way[::-1]))
-            made[way], cycle, identity = _translated(there, back, images[start])
+            made[way], cycle, identity = _translated(
+                there, back, images[start], subject.reference.mesh
+            )
             numbers[f"cycle_{start}"], numbers[f"identity_{start}"] = cycle, identity
             numbers[f"colour_{way}"] = float(np.mean(colour.correlation(images[start], made[way])))
             numbers[f"inverted_{way}"] = colour.inverted(images[start], made[way])
@@ -89,14 +91,14 @@ class Translations:
 
 
 def _translated(
-    there: NetState, back: NetState, images: np.ndarray
+    there: NetState, back: NetState, images: np.ndarray, mesh: parallel.Devices
 ) -> tuple[np.ndarray, float, float]:
     """The images translated, uint8, and the mean errors of the cycle and of the identity."""
     made, errors = [], []
     for start in range(0, len(images), _BLOCK):
         block = images[start : start + _BLOCK]
         full = np.concatenate([block, np.repeat(block[-1:], _BLOCK - len(block), axis=0)])
-        fake, cycle, identity = jax.device_get(_translate(there, back, full))
+        fake, cycle, identity = parallel.fetch(_translate(there, back, full), mesh)
         made.append(fake[: len(block)])
         errors.append(np.stack([cycle, identity], axis=1)[: len(block)])
     cycle, identity = np.concatenate(errors).astype(np.float64).mean(axis=0)

@@ -1,0 +1,168 @@
+"""Several processes that train one run together, each with its own devices.
+
+JAX's multi-controller runtime does the work: every process runs the same program, and what
+computes on arrays that all devices share must be called by all of them in the same order. Files
+are written by the first process alone, but for checkpoints, to which all add their shards; the run
+folder is on storage that they share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from gans.errors import UserError
+
+_HEARTBEAT = 20  # seconds of silence after which a process counts as dead
+_SHUTDOWN = 15  # seconds that the others are waited for at the end
+_VISIBLE = 60  # seconds that network storage may take to show a file to other hosts
+
+
+def connect(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    timeout: int = 120,
+) -> None:
+    """Joins the other processes; before JAX is used for anything else.
+
+    What is not given is taken from the environment that Slurm, a TPU pod, Open MPI or Kubernetes
+    provides, see `jax.distributed.initialize`.
+
+    Args:
+      coordinator: `host:port` of process 0.
+      num_processes: how many there are.
+      process_id: which of them this is.
+      timeout: seconds to wait for the others.
+
+    Raises:
+      UserError: something lacks, or the coordinator cannot be reached in time.
+    """
+    if num_processes is not None and process_id is not None and process_id >= num_processes:
+        raise UserError(
+            f"--process_id={process_id} must be below --num_processes={num_processes}: they are "
+            "counted from 0."
+        )
+    if coordinator is not None and process_id is not None:
+        _reach(coordinator, process_id, timeout)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=timeout,
+            heartbeat_timeout_seconds=_HEARTBEAT,
+            shutdown_timeout_seconds=_SHUTDOWN,
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"Could not join the other processes ({str(error).splitlines()[0]}): start under "
+            "Slurm or on a TPU pod, or give --coordinator=host:port, --num_processes and "
+            "--process_id."
+        ) from error
+
+
+def _reach(coordinator: str, process_id: int, timeout: int) -> None:
+    """Waits until process 0 listens, because the runtime ends the program if it does not."""
+    host, colon, port = coordinator.rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise UserError(f"--coordinator={coordinator} must have the form host:port.")
+    if process_id == 0:
+        # If they do not come the runtime ends the program, in words of its own.
+        print(f"Waiting at {coordinator} for the others, {timeout} s at most.", file=sys.stderr)
+        return
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"Process 0 could not be reached at {coordinator} for {timeout} s "
+                    f"({error.strerror or error}): start it, and see that --coordinator is its "
+                    "address and that the port is open."
+                ) from error
+            time.sleep(0.5)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files."""
+    return jax.process_index() == 0
+
+
+def are_several() -> bool:
+    """Whether others train along."""
+    return jax.process_count() > 1
+
+
+@contextlib.contextmanager
+def first_ahead() -> Iterator[None]:
+    """Lets the first process go through alone, and then the others."""
+    if not is_first():
+        multihost_utils.sync_global_devices("the first is through")
+    yield
+    if is_first() and are_several():
+        multihost_utils.sync_global_devices("the first is through")
+
+
+def require_same(config: Mapping[str, Any]) -> None:
+    """Raises UserError, on every process, unless all of them have the same config.
+
+    Args:
+      config: flat, of JSON values.
+    """
+    if not are_several():
+        return
+    text = np.frombuffer(json.dumps(config, sort_keys=True).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.int32(len(text)))
+    padded = np.full(sizes.max(), ord(" "), np.uint8)
+    padded[: len(text)] = text
+    first, *others = map(
+        json.loads, (row.tobytes() for row in multihost_utils.process_allgather(padded))
+    )
+    for number, other in enumerate(others, start=1):
+        names = sorted(first.keys() | other.keys())
+        different = [name for name in names if first.get(name) != other.get(name)]
+        if different:
+            shown = "".join(
+                f"\n  {name}: {first.get(name)!r} in process 0, {other.get(name)!r} in {number}"
+                for name in different
+            )
+            raise UserError(f"The processes were started with different configs:{shown}")
+
+
+def require_shared(path: Path) -> None:
+    """Raises UserError unless this process sees a file that the first one has written."""
+    end = time.monotonic() + _VISIBLE
+    while not path.exists():
+        if time.monotonic() > end:
+            raise UserError(
+                f"Process {jax.process_index()} does not see {path}, which process 0 has written: "
+                "the run folder must be on storage that all hosts share."
+            )
+        time.sleep(0.5)
+
+
+def whose_fault(error: Exception) -> str | None:
+    """What to say of an error that another process's end has caused; None of any other error."""
+    # On the CPU the runtime raises ValueError.
+    lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+    if not (are_several() and lost):
+        return None
+    return (
+        f"Process {jax.process_index()} of {jax.process_count()} lost the others "
+        f"({str(error).splitlines()[0][:200]}): one of them has ended, and its own output says "
+        "why. Start all of them again; the run goes on from its last checkpoint."
+    )

@@ -1,0 +1,287 @@
+"""Several runs in one compiled program, for accelerators that one small run leaves idle.
+
+The runs differ in their seed, in loss weights or in learning rates, and in nothing else. Each has
+a run folder of its own, from which it can go on alone, as if it had always been alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gans import best, build, hosts, parallel, runs, stopping
+from gans.checkpoints import Checkpoints, Restored
+from gans.data.pipeline import Feed, Pipeline
+from gans.errors import UserError
+from gans.loop import Loop, one_behind
+from gans.progress import Progress
+from gans.recorder import Boundary, Recorder, snapshot
+from gans.setup import Setup, set_up
+from gans.state import GanState
+from gans.train import Interrupted
+from gans.types import Batch, Metrics
+from gans.update import update
+from gans.writers import RunWriter
+
+
+def seeds(config: ConfigDict, count: int) -> dict[str, ConfigDict]:
+    """Configs like this one with `count` seeds from its own on, under names for their folders."""
+    configs = {}
+    for seed in range(config.seed, config.seed + count):
+        changed = config.copy_and_resolve_references()
+        changed.seed = seed
+        configs[f"seed={seed}"] = changed
+    return configs
+
+
+def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
+    """Trains all runs to the end, from the newest step that all of them have saved.
+
+    A run that diverges is left where it is, and the others go on.
+
+    Args:
+      configs: of the runs, the same but for `seed`, `loss.weights` and learning rates.
+      workdirs: the run folder of each.
+
+    Raises:
+      UserError: as `gans.train.run`; the configs differ in more; or a run diverged.
+      Interrupted: SIGTERM or Ctrl-C came.
+    """
+    if hosts.are_several():
+        raise UserError("Several runs in one program take one process: leave out --distributed.")
+    for workdir, config in zip(workdirs, configs, strict=True):
+        runs.check(workdir, config)
+        build.check_numbers(config)
+    _check_alike(configs)
+    config = configs[0]
+    mesh = parallel.make_mesh(config.mesh.data)
+    parallel.check_batch_size(config.data.batch_size, mesh)
+    source = build.data_source(config.data)
+    alone = [set_up(config, mesh, source) for config in configs]
+    together = _side_by_side(alone, mesh)
+    with contextlib.ExitStack() as stack:
+        folders = []
+        for setup, workdir in zip(alone, workdirs, strict=True):
+            stack.enter_context(runs.opened(workdir, setup.config, setup.info))
+            folder = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
+            folders.append(stack.enter_context(folder))
+        loop, failed = _train(together, alone, workdirs, folders)
+    if failed:
+        raise UserError("\n".join(f"{workdirs[k]}: {error}" for k, error in failed.items()))
+    if loop.step < config.train.num_steps:
+        raise Interrupted(
+            f"Stopped by {signal.Signals(loop.stopped_by).name} at step {loop.step} of "
+            f"{config.train.num_steps}, which is saved; the same command goes on from there.",
+            loop.stopped_by,
+        )
+
+
+def _check_alike(configs: Sequence[ConfigDict]) -> None:
+    """Raises UserError if configs differ in what has to be the same."""
+    first, *others = (runs.flatten(runs.to_plain(config)) for config in configs)
+    for other in others:
+        names = sorted(first.keys() | other.keys())
+        for name in names:
+            if first.get(name) != other.get(name) and not _may_differ(name):
+                raise UserError(
+                    f"Runs in one program may differ in seed, loss.weights and "
+                    f"optim.*.learning_rate, and these differ in {name}: train them one by one."
+                )
+
+
+def _may_differ(name: str) -> bool:
+    is_rate = name.startswith("optim.") and name.endswith(".learning_rate")
+    return name == "seed" or name.startswith("loss.weights.") or is_rate
+
+
+def _side_by_side(alone: Sequence[Setup], mesh: parallel.Devices) -> Setup:
+    """One setup whose state, feeds and metrics have a further axis, of the runs.
+
+    It comes first in the state, and last in feeds and metrics, whose first are those of steps and
+    of images.
+    """
+    first, pipelines = alone[0], [setup.pipeline for setup in alone]
+
+    def to_batch(resident: Any, feed: Feed) -> Batch:
+        batches = [
+            pipeline.batch(resident, jax.tree.map(lambda x, k=k: x[:, k], feed))
+            for k, pipeline in enumerate(pipelines)
+        ]
+        return jax.tree.map(lambda *x: jnp.stack(x), *batches)
+
+    rates = _rates([setup.config for setup in alone])
+
+    def step(states: GanState, batches: Batch) -> tuple[GanState, Metrics]:
+        return jax.vmap(functools.partial(_update, first))(states, batches, rates)
+
+    shapes = jax.eval_shape(lambda key: _stack([first.start(key)] * len(alone)), jax.random.key(0))
+    lives = parallel.shardings(shapes, mesh, fsdp=first.config.mesh.fsdp)
+    chunk = parallel.jit_chunk(step, to_batch, mesh, lives)
+    resident = parallel.put(first.pipeline.resident, first.everywhere)
+    return dataclasses.replace(
+        first,
+        lives=lives,
+        pipeline=_Pipelines(pipelines),
+        advance=lambda state, feed: chunk(state, resident, feed),
+        show=jax.jit(jax.vmap(first.preview), out_shardings=first.everywhere),
+        snapshot=jax.jit(jax.vmap(snapshot), out_shardings=(lives, first.everywhere)),
+    )
+
+
+def _rates(configs: Sequence[ConfigDict]) -> dict[str, np.ndarray]:
+    """The learning rates that differ, float32 `[K]` by section of `optim`."""
+    rates = {
+        name: [config.optim[name].learning_rate for config in configs] for name in configs[0].optim
+    }
+    return {name: np.float32(rate) for name, rate in rates.items() if len(set(rate)) > 1}
+
+
+def _update(
+    setup: Setup, state: GanState, batch: Batch, rates: Mapping[str, jax.Array]
+) -> tuple[GanState, Metrics]:
+    """`update` with learning rates that are values, where alone they are constants."""
+    optimizers = build.optimizers(setup.config, setup.game, rates)
+    nets = {name: net.replace(tx=optimizers[name]) for name, net in state.nets.items()}
+    moved, metrics = update(state.replace(nets=nets), batch, game=setup.game)
+    nets = {name: net.replace(tx=state.nets[name].tx) for name, net in moved.nets.items()}
+    return moved.replace(nets=nets), metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pipelines:
+    """The streams of all runs, one beside the other."""
+
+    pipelines: Sequence[Pipeline]
+
+    def feeds(self, start: int, chunks: Iterable[int]) -> Iterator[Feed]:
+        """Arrays `[n, batch_size, K, ...]`."""
+        for feeds in zip(*(each.feeds(start, chunks) for each in self.pipelines), strict=True):
+            yield jax.tree.map(lambda *x: np.stack(x, axis=2), *feeds)
+
+
+def _train(
+    together: Setup,
+    alone: Sequence[Setup],
+    workdirs: Sequence[Path],
+    folders: Sequence[Checkpoints],
+) -> tuple[Loop, dict[int, UserError]]:
+    """Trains; gives the loop at its end, and why runs failed, by number."""
+    state, positions = _start_or_resume(together, alone, folders)
+    together.judge.prepare()
+    first = positions[0]["iteration"]
+    failed: dict[int, UserError] = {}
+    with contextlib.ExitStack() as stack:
+        recorders = {}
+        for k, (setup, workdir) in enumerate(zip(alone, workdirs, strict=True)):
+            recorder = _recorder(stack, setup, workdir, folders[k], first, shown=k == 0)
+            recorder.resume(positions[k])
+            recorders[k] = recorder
+        loop = Loop(together, stack.enter_context(stopping.watched()), state, first)
+        for boundary in one_behind(loop.boundaries()):
+            boundary = boundary._replace(metrics=jax.device_get(boundary.metrics))
+            for k in [k for k in recorders if k not in failed]:
+                try:
+                    recorders[k].record(_of(boundary, k))
+                except UserError as error:
+                    failed[k] = error
+                    print(f"{workdirs[k]}: {error}", file=sys.stderr)
+            if len(failed) == len(recorders):
+                break
+        for folder in folders:
+            folder.wait()
+    return loop, failed
+
+
+def _recorder(
+    stack: contextlib.ExitStack,
+    setup: Setup,
+    workdir: Path,
+    checkpoints: Checkpoints,
+    first: int,
+    shown: bool,
+) -> Recorder:
+    config, info = setup.config, setup.info
+    writer = stack.enter_context(RunWriter(workdir, first))
+    stack.callback(writer.animation)
+    progress = Progress(
+        workdir.parent.name,
+        first,
+        config.train.num_steps,
+        config.data.batch_size,
+        info.size,
+        shown=shown,
+    )
+    return Recorder(
+        config,
+        info,
+        setup.game.summary,
+        setup.preview,
+        checkpoints,
+        setup.judge,
+        stack.enter_context(best.keeping(workdir, config)),
+        writer,
+        stack.enter_context(progress),
+    )
+
+
+def _of(boundary: Boundary, k: int) -> Boundary:
+    """What a boundary is to one run."""
+    return boundary._replace(
+        metrics={name: x[:, k] for name, x in boundary.metrics.items()},
+        images=None if boundary.images is None else boundary.images[k],
+        snapshot=jax.tree.map(lambda x: x[k], boundary.snapshot),
+    )
+
+
+def _start_or_resume(
+    together: Setup, alone: Sequence[Setup], folders: Sequence[Checkpoints]
+) -> tuple[GanState, list[dict]]:
+    """The state of all runs at the newest step that all have saved, and the position of each."""
+    step = _common_step(folders)
+    states, positions = [], []
+    for setup, folder in zip(alone, folders, strict=True):
+        # Of one program for all, so that the states differ in nothing but numbers.
+        key = jax.random.key(setup.config.seed)
+        restored = Restored(0, jax.jit(together.start)(key), {"iteration": 0})
+        if step is None:
+            weights = {name: jnp.float32(x) for name, x in setup.config.loss.weights.items()}
+            restored = restored._replace(state=restored.state.replace(weights=weights))
+        else:
+            restored = folder.restore(jax.eval_shape(together.start, key), step=step)
+        states.append(restored.state)
+        positions.append(restored.position)
+    total = together.config.train.num_steps
+    if (step or 0) > total:
+        raise UserError(
+            f"The runs are at step {step} already, beyond train.num_steps {total}; raise it to "
+            "train on."
+        )
+    return jax.device_put(_stack(states), together.lives), positions
+
+
+def _common_step(folders: Sequence[Checkpoints]) -> int | None:
+    saved = [set(folder.steps()) for folder in folders]
+    if not any(saved):
+        return None
+    if common := set.intersection(*saved):
+        return max(common)
+    where = ", ".join(f"{folder.directory.parent}: {folder.latest_step()}" for folder in folders)
+    raise UserError(
+        f"The runs have no step in common to go on from together ({where}); train each with "
+        "experiments.train alone."
+    )
+
+
+def _stack(states: Sequence[GanState]) -> GanState:
+    return jax.tree.map(lambda *x: jnp.stack(x), *states)

@@ -1,0 +1,191 @@
+"""Two real processes, joined by JAX's runtime, train one run."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from gans import hosts, runs, sampling, train
+from gans.errors import UserError
+
+# Adam would turn rounding in gradients that are zero into whole steps: SGD.
+CHANGES = {
+    "optim.generator.name": "sgd",
+    "optim.discriminator.name": "sgd",
+    "optim.generator.learning_rate": 0.05,
+    "optim.discriminator.learning_rate": 0.05,
+    "evaluators.overfitting.every_steps": 0,
+    "evaluators.quality.every_steps": 0,
+    "checkpoint.every_steps": 2,
+    "train.log_every": 10,
+    "train.sample_every": 0,
+}
+STEPS = 400
+ROOT = Path(__file__).parents[1]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start(workdir, *more, each=((), ())):
+    """Both processes of one run; `each` is what one of them is given besides."""
+    coordinator = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "experiments.train", f"--workdir={workdir}"]
+    command += ["--config=configs/cgan_digits.py:test", "--distributed", "--num_processes=2"]
+    command += [f"--coordinator={coordinator}", "--connect_timeout=100", *more]
+    command += [f"--config.{name}={value}" for name, value in CHANGES.items()]
+    return [
+        subprocess.Popen(
+            [*command, f"--process_id={number}", *each[number]],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+
+
+def ends(processes, timeout=300):
+    """The exit status and the output of each."""
+    outputs = [process.communicate(timeout=timeout)[0] for process in processes]
+    return [process.returncode for process in processes], outputs
+
+
+def wait_for_step(workdir, step):
+    until = time.monotonic() + 300
+    while max(steps(workdir), default=-1) < step:
+        assert time.monotonic() < until, "no checkpoint was written"
+        time.sleep(0.05)
+
+
+def steps(workdir):
+    folder = workdir / "checkpoints"
+    return [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+
+
+def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, config):
+    two, one = tmp_path / "two", tmp_path / "one"
+
+    processes = start(two, f"--config.train.num_steps={STEPS}")
+    wait_for_step(two, 2)
+    processes[1].send_signal(signal.SIGTERM)  # to one of them; both stop, at the same step
+    statuses, outputs = ends(processes)
+    assert statuses == [128 + signal.SIGTERM] * 2, outputs
+    stopped_at = max(steps(two))
+    assert all(f"at step {stopped_at} of {STEPS}, which is saved" in text for text in outputs)
+
+    processes = start(two, f"--config.train.num_steps={STEPS}")
+    wait_for_step(two, stopped_at + 4)
+    processes[1].kill()
+    killed = time.monotonic()
+    statuses, outputs = ends(processes)
+    assert time.monotonic() - killed < 60
+    assert statuses[0] == 2, outputs
+    assert "Process 0 of 2 lost the others" in outputs[0]
+    assert "goes on from its last checkpoint" in outputs[0]
+
+    total = max(steps(two)) + 4
+    statuses, outputs = ends(start(two, f"--config.train.num_steps={total}"))
+    assert statuses == [0, 0], outputs
+    assert "Trained." in outputs[0] and "Trained." not in outputs[1]  # one of them speaks
+
+    config.update_from_flattened_dict(CHANGES | {"train.num_steps": total})
+    expected = train.run(config, one)
+    found = sampling.restore(two, runs.read_config(two), runs.read_info(two), None).state
+    assert int(found.step) == total
+    for name, net in expected.nets.items():
+        for mine, theirs in zip(*map(jax.tree.leaves, (found.nets[name], net)), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    lines = {path: (path / "metrics.jsonl").read_text().count("\n") for path in (one, two)}
+    assert lines[one] == lines[two]  # nothing was written twice
+
+
+RESAVE = """
+import sys
+from pathlib import Path
+import jax
+from gans import build, hosts, parallel, runs
+from gans.checkpoints import Checkpoints
+
+run, out, coordinator, number = sys.argv[1:]
+hosts.connect(coordinator, 2, int(number))
+parallel._SMALL = 8
+config, info = runs.read_config(Path(run)), runs.read_info(Path(run))
+shapes = jax.eval_shape(build.start(config, build.game(config), info), jax.random.key(0))
+lives = parallel.shardings(shapes, parallel.make_mesh(), fsdp=True)
+target = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, lives
+)
+restored = Checkpoints(Path(run) / "checkpoints", read_only=True).restore(target)
+divided = [x for x in jax.tree.leaves(restored.state) if not x.is_fully_addressable]
+assert any(x.addressable_shards[0].data.size == x.size // 2 for x in divided)
+with Checkpoints(Path(out) / "checkpoints") as checkpoints:
+    checkpoints.save(restored.step, restored.state, restored.position)
+"""
+
+
+def test_two_processes_restore_and_save_what_one_has_saved_to_the_last_bit(tmp_path, config):
+    run, out = tmp_path / "run", tmp_path / "out"
+    config.update_from_flattened_dict(CHANGES | {"train.num_steps": 2})
+    train.run(config, run)
+    command = [sys.executable, "-c", RESAVE, run, out, f"127.0.0.1:{free_port()}"]
+    processes = [
+        subprocess.Popen(
+            [*map(str, command), str(number)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    statuses, outputs = ends(processes)
+    assert statuses == [0, 0], outputs
+    info = runs.read_info(run)
+    first, second = (sampling.restore(path, config, info, None) for path in (run, out))
+    assert first.step == second.step and first.position == second.position
+    for mine, theirs in zip(*map(jax.tree.leaves, (first.state, second.state)), strict=True):
+        assert mine.dtype == theirs.dtype
+        if jax.numpy.issubdtype(mine.dtype, jax.dtypes.prng_key):
+            mine, theirs = jax.random.key_data(mine), jax.random.key_data(theirs)
+        assert np.asarray(mine).tobytes() == np.asarray(theirs).tobytes()
+
+
+def test_different_configs_are_refused_by_all(tmp_path):
+    statuses, outputs = ends(start(tmp_path / "run", each=((), ("--config.seed=3",))))
+    assert statuses == [2, 2]
+    for text in outputs:
+        assert "started with different configs:\n  seed: 0 in process 0, 3 in 1" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_coordinator_that_is_not_there_is_not_waited_for_in_vain():
+    with pytest.raises(UserError, match="Process 0 could not be reached at 127.0.0.1:.* for 1 s"):
+        hosts.connect(f"127.0.0.1:{free_port()}", 2, 1, timeout=1)
+
+
+@pytest.mark.parametrize(
+    "given, complaint",
+    [
+        (("127.0.0.1", 2, 1), "must have the form host:port"),
+        (("127.0.0.1:80", 2, 2), "--process_id=2 must be below --num_processes=2"),
+        ((None, None, None), "start under Slurm or on a TPU pod, or give --coordinator"),
+    ],
+)
+def test_what_lacks_to_join_is_said(given, complaint):
+    with pytest.raises(UserError, match=complaint):
+        hosts.connect(*given, timeout=1)
+
+
+def test_an_error_of_ones_own_is_not_blamed_on_others():
+    assert hosts.whose_fault(ValueError("Gloo all-reduce failed")) is None  # there is no other
