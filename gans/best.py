@@ -69,7 +69,7 @@ def keeping(workdir: Path, config: ConfigDict) -> Iterator[Best | None]:
     if metric.partition("/")[0] not in config.evaluators:
         raise UserError(
             f"checkpoint.best is {metric!r}: it must name an entry of evaluators and one of its "
-            f"values, as in classifier/fcd; there are {', '.join(config.evaluators) or 'none'}."
+            f"values, as in quality/fcd; there are {', '.join(config.evaluators) or 'none'}."
         )
     if way not in ("lowest", "highest"):
         raise UserError(f"checkpoint.best_is is {way!r}: it must be lowest or highest.")

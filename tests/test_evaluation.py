@@ -83,7 +83,7 @@ def test_a_resumed_run_knows_what_was_best(tmp_path):
 @pytest.mark.parametrize(
     "best_, is_, message",
     [
-        ("quantity/fcd", "lowest", "must name an entry of evaluators.*there are quality"),
+        ("quantity/fcd", "lowest", "must name an entry of evaluators.*there are overfitting, quality"),
         ("quality/fcd", "least", "must be lowest or highest"),
     ],
 )
