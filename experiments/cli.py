@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from gans.errors import UserError
 
@@ -42,6 +44,12 @@ def define_step() -> flags.FlagHolder:
     return flags.DEFINE(_Step(), "step", None, about)
 
 
+def define_config(name: str, path: str, about: str) -> flags.FlagHolder:
+    """A flag for a config file, `path` by default; its fields are parsed when it is defined."""
+    with _in_sentences():
+        return config_flags.DEFINE_config_file(name, path, about)
+
+
 class _Step(flags.ArgumentParser):
     """A number, or the word best."""
 
@@ -60,8 +68,15 @@ def _parse(argv: list[str]) -> list[str]:
         path = value if equals else following
         if name == "config" and not Path(path.rpartition(":")[0] or path).is_file():
             _fail(f"There is no config file {path}; look for one in configs/.")
-    try:
+    with _in_sentences():
         return flags.FLAGS(argv)
+
+
+@contextlib.contextmanager
+def _in_sentences() -> Iterator[None]:
+    """Ends the program with one sentence if a flag is wrong."""
+    try:
+        yield
     except flags.UnrecognizedFlagError as error:
         known = [name for name in flags.FLAGS if not name.startswith("test_")]
         near = difflib.get_close_matches(error.flagname.split(".")[0], known, n=1)

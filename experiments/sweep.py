@@ -28,7 +28,7 @@ _SWEEP = flags.DEFINE_list("sweep", None, "Of the config file, as in learning_ra
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder for the run folders.")
 _LAUNCHER = flags.DEFINE_enum("launcher", "local", ["local", "slurm"], "Where they are trained.")
 _PARALLEL = flags.DEFINE_integer("parallel", 1, "Points at once, if local.", lower_bound=1)
-_SLURM = config_flags.DEFINE_config_file("slurm", slurm_config.__file__, "What to ask of Slurm.")
+_SLURM = cli.define_config("slurm", slurm_config.__file__, "What to ask of Slurm.")
 _SBATCH = flags.DEFINE_multi_string("sbatch", [], "More for sbatch, as in account=vision.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print points and commands only.")
 flags.mark_flags_as_required(["config", "sweep", "workdir"])

@@ -26,19 +26,12 @@ _JOBS = "jobs.json"
 
 
 class Requeued(Checkpointable):
-    """A training that has its job queued again when a signal stops it.
+    """Runs a training, and has its job queued again when a signal stops it."""
 
-    Args:
-      training: to run.
-    """
-
-    def __init__(self, training: Training):
-        self._training = training
-
-    def __call__(self) -> None:
+    def __call__(self, training: Training) -> None:
         queue_again = signal.getsignal(signal.SIGUSR2)  # submitit's
         rank = int(os.environ.get("SLURM_PROCID", 0))
-        is_done = self._training(LOG if rank == 0 else f"{Path(LOG).stem}.{rank}.log")
+        is_done = training(LOG if rank == 0 else f"{Path(LOG).stem}.{rank}.log")
         # A job that was cancelled must not come back.
         if not is_done and state(os.environ["SLURM_JOB_ID"]) == "RUNNING":
             queue_again(signal.SIGUSR2, None)
@@ -88,7 +81,7 @@ def _submit(
     for training in trainings:
         training.announce()
     try:
-        jobs = executor.map_array(Requeued, trainings)
+        jobs = executor.map_array(Requeued(), trainings)
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
         sentence = " ".join(str(error).split())
         raise UserError(f"Slurm does not take the job: {sentence}") from None
