@@ -20,15 +20,16 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from configs.launchers import slurm as slurm_config
 from experiments import cli
+
+_DEFAULT = str(Path(__file__).parents[1] / "configs" / "launchers" / "slurm.py")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
 _SWEEP = flags.DEFINE_list("sweep", None, "Of the config file, as in learning_rate,seed.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder for the run folders.")
 _LAUNCHER = flags.DEFINE_enum("launcher", "local", ["local", "slurm"], "Where they are trained.")
 _PARALLEL = flags.DEFINE_integer("parallel", 1, "Points at once, if local.", lower_bound=1)
-_SLURM = cli.define_config("slurm", slurm_config.__file__, "What to ask of Slurm.")
+_SLURM = cli.define_config("slurm", _DEFAULT, "What to ask of Slurm.")
 _SBATCH = flags.DEFINE_multi_string("sbatch", [], "More for sbatch, as in account=vision.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print points and commands only.")
 flags.mark_flags_as_required(["config", "sweep", "workdir"])
