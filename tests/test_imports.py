@@ -13,6 +13,7 @@ RANKS = (
     ("experiments",),
     (
         "gans",
+        "gans.collect",
         "gans.compare",
         "gans.evaluate",
         "gans.export",
@@ -29,6 +30,7 @@ RANKS = (
         "gans.cache",
         "gans.charts",
         "gans.checkpoints",
+        "gans.collecting",
         "gans.comparing",
         "gans.data",
         "gans.digest",
@@ -48,6 +50,7 @@ RANKS = (
         "gans.previews",
         "gans.progress",
         "gans.pytorch",
+        "gans.ranking",
         "gans.recorder",
         "gans.report",
         "gans.runs",
