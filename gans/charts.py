@@ -69,8 +69,11 @@ def against(
         f'<text x="{_LEFT}" y="16" class="title">{html.escape(title)}</text>',
         *frame.lines(),
     ]
-    for name, curve in curves.items():
-        at = {places[x]: ys for x, ys in sorted(curve.items(), key=lambda item: places[item[0]])}
+    for i, (name, curve) in enumerate(curves.items()):
+        # Curves without lines stand beside each other.
+        shift = 0.0 if is_number else 0.5 * ((i + 0.5) / len(curves) - 0.5)
+        pairs = sorted((places[x] + shift, ys) for x, ys in curve.items())
+        at = dict(pairs)
         parts += _dots(frame, at, order.index(name), is_number)
     return "\n".join([*parts, "</svg>"])
 

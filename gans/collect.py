@@ -40,6 +40,7 @@ def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) ->
             f"It is not known whether {by.name} is better lower or higher: say --best=lower or "
             "--best=higher, or choose another --metric."
         )
+    columns.sort(key=lambda column: column != by)
     found = Ranking(folder.resolve().name, collecting.ranked(entries, by, way), columns, by, way)
     for path in outs:
         text = ranking.page(found) if path.suffix == ".html" else ranking.as_csv(found)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans import comparing, launching, runs, sweeps
+from gans import comparing, launching, runs, standing, sweeps
 from gans.errors import UserError
 from gans.groups import Run, read_run
 
@@ -92,7 +92,7 @@ def _entry(workdir: Path) -> Entry:
     error = log[-1].removeprefix("error: ") if broken else ""
     if not (workdir / "data.json").exists():
         return Entry(workdir.name, FAILED if error else WAITING, error, 0, None, {})
-    run, step = read_run(workdir), launching.step(workdir) or 0
+    run, step = read_run(workdir), standing.step(workdir) or 0
     total = run.config.train.num_steps
     if step >= total:
         return Entry(workdir.name, FINISHED, "", step, run, _values(run, step))
@@ -212,9 +212,18 @@ def curves(entries: Sequence[Entry], by: Column, axis: str) -> dict[str, dict[An
     """A metric of the trained runs against one axis, a curve for each setting of the others."""
     every = axes(entries)
     found: dict[str, dict[Any, list[float]]] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: _in_order(entry, every)):
         if entry.state == FINISHED and by in entry.values:
             others = [f"{x} {value(entry, every[x][0])}" for x in every if x != axis]
             curve = found.setdefault(", ".join(others) or "all", {})
             curve.setdefault(value(entry, every[axis][0]), []).append(entry.values[by])
     return found
+
+
+def _in_order(entry: Entry, fields: Mapping[str, Sequence[str]]) -> list[tuple[bool, Any]]:
+    """Such that numbers stand in their order, and before words."""
+    values = [value(entry, names[0]) for names in fields.values()]
+    return [
+        (False, x) if isinstance(x, int | float) else (True, "" if x is None else str(x))
+        for x in values
+    ]

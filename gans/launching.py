@@ -1,6 +1,8 @@
 """One training as a job: a process of its own, which saves when the job is told to stop.
 
-What it prints goes into `train.log` in its run folder. Whoever runs the job - a batch system, or
+What it prints goes into `train.log` in its run folder. Nothing here takes long to import: jobs do it, too.
+
+Whoever runs the job - a batch system, or
 `gans.launchers.local` - may signal this process, its child or both, once or several times; the
 child must hear of it just once, because a second signal ends training without saving. So the child
 is started deaf to SIGTERM and SIGUSR2, and is sent one SIGINT, which saves as SIGTERM does.
@@ -19,10 +21,6 @@ import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
-from gans import runs
-from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
 LOG = "train.log"
@@ -144,23 +142,6 @@ def _deaf() -> Iterator[types.FunctionType]:
     finally:
         signal.signal(signal.SIGINT, before)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
-
-
-def step(workdir: Path) -> int | None:
-    """The step of the newest checkpoint of a run, None if there is none."""
-    return Checkpoints(workdir / "checkpoints", read_only=True).latest_step()
-
-
-def is_finished(workdir: Path, config: ConfigDict) -> bool:
-    """Whether a run of this config was trained to its last step.
-
-    One of another config was not; its training says what differs.
-    """
-    try:
-        runs.check(workdir, config)
-    except UserError:
-        return False
-    return (step(workdir) or 0) >= config.train.num_steps
 
 
 def tail(workdir: Path, lines: int = 10) -> list[str]:

@@ -50,8 +50,9 @@ def markdown(ranking: Ranking) -> str:
     by = ranking.by
     shown = [x for x in ranking.columns if by and x[::2] == by[::2]]
     shown.sort(key=lambda column: column != by)
-    rows = [_head(ranking, shown), *(_row(ranking, entry, shown) for entry in ranking.entries)]
-    return "\n".join([*digest.aligned(rows), "", *in_short(ranking)]) + "\n"
+    rows = [_head(ranking, shown), *(_row(ranking, entry, shown) for entry in _shown(ranking))]
+    lines = [*digest.aligned(rows), "", *in_short(ranking), *_not_trained(ranking)]
+    return "\n".join(lines) + "\n"
 
 
 def as_csv(ranking: Ranking) -> str:
@@ -73,15 +74,24 @@ def as_csv(ranking: Ranking) -> str:
 def page(ranking: Ranking) -> str:
     """One HTML file that needs nothing else."""
     sections = [pages.bullets(in_short(ranking)), *_charts(ranking), _table(ranking)]
-    others = [
-        f"{entry.name}: {entry.state}{', ' if entry.why else ''}{entry.why}"
-        for entry in ranking.entries
-        if entry.state != collecting.FINISHED
-    ]
+    others = _not_trained(ranking)
     if others:
         sections.append(pages.section("Not trained to the end", pages.bullets(others)))
     sections.append(_protocols(ranking))
     return pages.page(f"Sweep {ranking.title}", sections)
+
+
+def _shown(ranking: Ranking) -> list[Entry]:
+    """The runs that have something for the table."""
+    return [entry for entry in ranking.entries if entry.run]
+
+
+def _not_trained(ranking: Ranking) -> list[str]:
+    return [
+        f"{entry.name}: {entry.state}{', ' if entry.why else ''}{entry.why}"
+        for entry in ranking.entries
+        if entry.state != collecting.FINISHED
+    ]
 
 
 def _head(ranking: Ranking, columns: Sequence[Column]) -> list[str]:
@@ -94,8 +104,8 @@ def _head(ranking: Ranking, columns: Sequence[Column]) -> list[str]:
 def _row(ranking: Ranking, entry: Entry, columns: Sequence[Column]) -> list[str]:
     fields = collecting.varied(ranking.entries)
     values = [_written(collecting.value(entry, names[0])) for names in fields.values()]
-    if entry.run is None or not fields:
-        values = [entry.name, *values[1:]]
+    if not fields:
+        values = [entry.name]
     seconds = digest.NONE if entry.seconds is None else f"{entry.seconds:.0f}"
     state = "" if entry.state == collecting.FINISHED else entry.state
     numbers = [digest.written(entry.values.get(column)) for column in columns]
@@ -128,7 +138,7 @@ def _charts(ranking: Ranking) -> list[str]:
 
 def _table(ranking: Ranking) -> str:
     head = _head(ranking, ranking.columns)
-    rows = [_row(ranking, entry, ranking.columns) for entry in ranking.entries]
+    rows = [_row(ranking, entry, ranking.columns) for entry in _shown(ranking)]
     cells = [[pages.text(cell) for cell in row] for row in rows]
     names = [
         f"{short}: {', '.join(fields)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import launching, sweeps
+from gans import standing, sweeps
 from gans.errors import UserError
 from gans.launching import Training
 from gans.sweeps import Point
@@ -53,7 +53,7 @@ def run(
     points = sweeps.points(config, sweeps.read(Path(file), names), fixed)
     if workdir.is_file():
         raise UserError(f"{workdir} is a file; choose another --workdir.")
-    finished = [x.name for x in points if launching.is_finished(workdir / x.name, x.config)]
+    finished = [x.name for x in points if standing.is_finished(workdir / x.name, x.config)]
     trainings = {
         point.name: Training(workdir / point.name, command(path, fixed, point, workdir))
         for point in points

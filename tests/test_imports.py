@@ -56,6 +56,7 @@ RANKS = (
         "gans.runs",
         "gans.sampling",
         "gans.schedule",
+        "gans.standing",
         "gans.subject",
         "gans.sweeps",
         "gans.tiles",

@@ -72,7 +72,7 @@ def _submit(
 ) -> dict[str, str]:
     """The numbers of the jobs, by name."""
     executor = submitit.SlurmExecutor(folder, max_num_timeout=parameters.max_timeouts)
-    executor.update_parameters(**_sbatch(parameters, extra))
+    executor.update_parameters(**sbatch(parameters, extra))
     if parameters.nodes * parameters.tasks_per_node > 1:
         trainings = [
             Training(training.workdir, (*training.command, "--distributed"))
@@ -88,7 +88,7 @@ def _submit(
     return {training.name: job.job_id for training, job in zip(trainings, jobs, strict=True)}
 
 
-def _sbatch(parameters: ConfigDict, extra: Sequence[str]) -> dict:
+def sbatch(parameters: ConfigDict, extra: Sequence[str]) -> dict:
     """What submitit is to write into the batch script."""
     pairs = (item.partition("=") for item in extra)
     free = {name: value if equals else True for name, equals, value in pairs}
