@@ -1,11 +1,11 @@
 """One training as a job: a process of its own, which saves when the job is told to stop.
 
-What it prints goes into `train.log` in its run folder. Nothing here takes long to import: jobs do it, too.
+What it prints goes into `train.log` in its run folder. Jobs import this module, so it is quick to.
 
-Whoever runs the job - a batch system, or
-`gans.launchers.local` - may signal this process, its child or both, once or several times; the
-child must hear of it just once, because a second signal ends training without saving. So the child
-is started deaf to SIGTERM and SIGUSR2, and is sent one SIGINT, which saves as SIGTERM does.
+Whoever runs the job - a batch system, or `gans.launchers.local` - may signal this process, its
+child or both, once or several times; the child must hear of it just once, because a second signal
+ends training without saving. So the child is started deaf to SIGTERM and SIGUSR2, and is sent one
+SIGINT, which saves as SIGTERM does.
 """
 
 from __future__ import annotations
