@@ -61,8 +61,10 @@ def against(
     """
     places = _places(list(dict.fromkeys(x for curve in curves.values() for x in curve)))
     found = [y for curve in curves.values() for ys in curve.values() for y in ys]
-    frame = _Frame(sorted(places.values()), ticks(min(found), max(found)), list(map(str, places)))
     is_number = all(_is_number(x) for x in places)
+    at = sorted(places.values())
+    margin = _MARGIN * (at[-1] - at[0]) if is_number else 0.5
+    frame = _Frame(at, ticks(min(found), max(found)), list(map(str, places)), margin or 1.0)
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="chart">',
         f"<title>{html.escape(title)}</title>",
@@ -133,14 +135,18 @@ class _Frame:
 
     Args:
       steps, values: the ticks along both axes.
-      names: what to write at the ticks of the first, which then leaves a margin on both sides.
+      names: what to write at the ticks of the first.
+      margin: on both sides of the first.
     """
 
     def __init__(
-        self, steps: Sequence[float], values: Sequence[float], names: Sequence[str] | None = None
+        self,
+        steps: Sequence[float],
+        values: Sequence[float],
+        names: Sequence[str] | None = None,
+        margin: float = 0.0,
     ):
         self._steps, self._values, self._names = steps, values, names
-        margin = 0.0 if names is None else _MARGIN * (steps[-1] - steps[0]) or 1.0
         self._first, self._last = steps[0] - margin, steps[-1] + margin
 
     def at(self, step: float, value: float) -> str:

@@ -73,7 +73,7 @@ def as_csv(ranking: Ranking) -> str:
 
 def page(ranking: Ranking) -> str:
     """One HTML file that needs nothing else."""
-    sections = [pages.bullets(in_short(ranking)), *_charts(ranking), _table(ranking)]
+    sections = [pages.bullets(in_short(ranking)), *_charts(ranking), _tables(ranking)]
     others = _not_trained(ranking)
     if others:
         sections.append(pages.section("Not trained to the end", pages.bullets(others)))
@@ -136,22 +136,26 @@ def _charts(ranking: Ranking) -> list[str]:
     return [pages.section(name, pages.note(note), f"<div class='charts'>{''.join(figures)}</div>")]
 
 
-def _table(ranking: Ranking) -> str:
-    head = _head(ranking, ranking.columns)
-    rows = [_row(ranking, entry, ranking.columns) for entry in _shown(ranking)]
-    cells = [[pages.text(cell) for cell in row] for row in rows]
+def _tables(ranking: Ranking) -> str:
+    """A table for each protocol, the first with all runs that left any record."""
+    tables = [_table(ranking, [], _shown(ranking))] if not ranking.columns else []
+    for key in collecting.protocols(ranking.columns):
+        columns = [column for column in ranking.columns if column.protocol == key]
+        having = [x for x in _shown(ranking) if not tables or set(columns) & set(x.values)]
+        tables.append(_table(ranking, columns, having))
     names = [
         f"{short}: {', '.join(fields)}"
         for short, fields in collecting.varied(ranking.entries).items()
         if fields != (short,)
     ]
     note = "↓ lower is better, ↑ higher is better, → 1 best near 1. Seconds are of training alone."
-    return pages.section(
-        "All points",
-        pages.table([pages.text(x).replace("_", "_<wbr>") for x in head], cells, "numbers"),
-        pages.note(note),
-        pages.bullets(names),
-    )
+    return pages.section("All points", *tables, pages.note(note), pages.bullets(names))
+
+
+def _table(ranking: Ranking, columns: Sequence[Column], entries: Sequence[Entry]) -> str:
+    head = [pages.text(cell).replace("_", "_<wbr>") for cell in _head(ranking, columns)]
+    rows = [map(pages.text, _row(ranking, entry, columns)) for entry in entries]
+    return pages.table(head, rows, "numbers")
 
 
 def _protocols(ranking: Ranking) -> str:
