@@ -88,8 +88,7 @@ def read(folder: Path) -> list[Entry]:
 
 def _entry(workdir: Path) -> Entry:
     log = launching.tail(workdir)
-    broken = "error: " in log[-1] if log else False
-    error = log[-1].removeprefix("error: ") if broken else ""
+    error = next((x.removeprefix("error: ") for x in log if x.startswith("error: ")), "")
     if not (workdir / "data.json").exists():
         return Entry(workdir.name, FAILED if error else WAITING, error, 0, None, {})
     run, step = read_run(workdir), standing.step(workdir) or 0
