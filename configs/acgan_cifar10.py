@@ -20,3 +20,8 @@ def get_config(arg: str = "") -> ConfigDict:
     del config.nets.discriminator.hidden_features
     config.loss.weights.update(class_real=1.0, class_fake=1.0, class_made=1.0)
     return dcgan_cifar10.in_form(config, arg)
+
+
+sweep_seed = dcgan_cifar10.sweep_seed
+sweep_learning_rate = dcgan_cifar10.sweep_learning_rate
+sweep_adversarial = dcgan_cifar10.sweep_adversarial

@@ -29,3 +29,23 @@ def base() -> ConfigDict:
         }
     )
     return config
+
+
+sweep_seed = dcgan_cifar10.sweep_seed
+sweep_learning_rate = dcgan_cifar10.sweep_learning_rate
+sweep_adversarial = dcgan_cifar10.sweep_adversarial
+
+
+def sweep_conditioning():
+    """What the label stands beside when the discriminator sees it: how many features, and layers.
+
+    The strides of the last convolution are the tutorial's text, 1, and its listing, 2.
+    """
+    for last_stride in (1, 2):
+        for features in (32, 256):
+            for hidden in ((), (512,)):
+                yield {
+                    "nets.discriminator.strides": (2, 2, 2, last_stride),
+                    "nets.discriminator.features": (32, 64, 128, features),
+                    "nets.discriminator.hidden_features": hidden,
+                }

@@ -30,3 +30,8 @@ def get_config(arg: str = "") -> ConfigDict:
         }
     )
     return dcgan_cifar10.in_form(config, arg)
+
+
+sweep_seed = dcgan_cifar10.sweep_seed
+sweep_learning_rate = dcgan_cifar10.sweep_learning_rate
+sweep_adversarial = dcgan_cifar10.sweep_adversarial

@@ -18,3 +18,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.num_steps = 200_000
     config.checkpoint.every_steps = 5000
     return dcgan_cifar10.in_form(config, arg, cyclegan_monet2photo.RESNET)
+
+
+sweep_seed = cyclegan_monet2photo_resnet.sweep_seed
+sweep_learning_rate = cyclegan_monet2photo_resnet.sweep_learning_rate
+sweep_cycle = cyclegan_monet2photo_resnet.sweep_cycle
+sweep_identity = cyclegan_monet2photo_resnet.sweep_identity

@@ -122,6 +122,26 @@ def base() -> ConfigDict:
     return config
 
 
+sweep_seed = dcgan_cifar10.sweep_seed
+
+
+def sweep_learning_rate():
+    for rate in (5e-5, 1e-4, 2e-4, 5e-4):
+        yield {f"optim.{net}.learning_rate": rate for net in base().optim}
+
+
+def sweep_cycle():
+    """The weight of both cycle losses; `loss.weights.cycle_a` is that of one."""
+    for weight in (0.0, 1.0, 10.0, 30.0):
+        yield {"loss.cycle": weight}
+
+
+def sweep_identity():
+    """The weight of both identity losses; `loss.weights.identity_a` is that of one."""
+    for weight in (0.0, 0.5, 5.0):
+        yield {"loss.identity": weight}
+
+
 def twins(*, generator: dict, discriminator: dict, data: ConfigDict) -> ConfigDict:
     """The four networks, the second of a pair following the first."""
     nets = ConfigDict()

@@ -19,6 +19,16 @@ def get_config(arg: str = "") -> ConfigDict:
     return dcgan_cifar10.in_form(base(), arg, cyclegan_monet2photo.RESNET)
 
 
+sweep_seed = cyclegan_monet2photo.sweep_seed
+sweep_cycle = cyclegan_monet2photo.sweep_cycle
+sweep_identity = cyclegan_monet2photo.sweep_identity
+
+
+def sweep_learning_rate():
+    for rate in (5e-5, 1e-4, 2e-4, 5e-4):
+        yield {f"optim.{player}.learning_rate": rate for player in base().optim}
+
+
 def base() -> ConfigDict:
     """The experiment, still to be varied."""
     config = cyclegan_monet2photo.base()

@@ -42,3 +42,9 @@ def get_config(arg: str = "") -> ConfigDict:
         }
     )
     return dcgan_cifar10.in_form(config, arg, cyclegan_monet2photo.UNET)
+
+
+sweep_seed = cyclegan_monet2photo_resnet.sweep_seed
+sweep_learning_rate = cyclegan_monet2photo_resnet.sweep_learning_rate
+sweep_cycle = cyclegan_monet2photo_resnet.sweep_cycle
+sweep_identity = cyclegan_monet2photo_resnet.sweep_identity

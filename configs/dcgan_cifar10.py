@@ -137,6 +137,22 @@ def base() -> ConfigDict:
     return config
 
 
+def sweep_seed():
+    for seed in range(5):
+        yield {"seed": seed}
+
+
+def sweep_learning_rate():
+    """The same for both networks."""
+    for rate in (1e-4, 2e-4, 5e-4, 1e-3, 2e-3):
+        yield {f"optim.{net}.learning_rate": rate for net in ("generator", "discriminator")}
+
+
+def sweep_adversarial():
+    for loss in ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein"):
+        yield {"loss.adversarial": loss}
+
+
 TEST = {
     "data.name": "digits",
     "data.split": "train[:64]",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from gans.errors import UserError
 
@@ -86,6 +87,12 @@ def together() -> Iterator[None]:
         os._exit(1 if message is None else 2)
 
 
+def define_config(name: str, path: str, about: str) -> flags.FlagHolder:
+    """A flag for a config file, `path` by default; its fields are parsed when it is defined."""
+    with _in_sentences():
+        return config_flags.DEFINE_config_file(name, path, about)
+
+
 class _Step(flags.ArgumentParser):
     """A number, or the word best."""
 
@@ -104,8 +111,15 @@ def _parse(argv: list[str]) -> list[str]:
         path = value if equals else following
         if name == "config" and not Path(path.rpartition(":")[0] or path).is_file():
             _fail(f"There is no config file {path}; look for one in configs/.")
-    try:
+    with _in_sentences():
         return flags.FLAGS(argv)
+
+
+@contextlib.contextmanager
+def _in_sentences() -> Iterator[None]:
+    """Ends the program with one sentence if a flag is wrong."""
+    try:
+        yield
     except flags.UnrecognizedFlagError as error:
         known = [name for name in flags.FLAGS if not name.startswith("test_")]
         near = difflib.get_close_matches(error.flagname.split(".")[0], known, n=1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gans.comparing import Point
 
@@ -15,6 +17,8 @@ DASHES = ("none", "6 3", "2 2", "8 3 2 3")
 
 _WIDTH, _HEIGHT = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 30, 28
+_MARGIN = 0.1  # of the width, beside values that are named
+_LETTER = 6  # width of one
 _MOST = 300  # points of a line: no screen shows more
 
 
@@ -42,6 +46,72 @@ def chart(title: str, curves: Mapping[str, Sequence[Point]], order: Sequence[str
     return "\n".join(parts)
 
 
+def against(
+    title: str, curves: Mapping[str, Mapping[Any, Sequence[float]]], order: Sequence[str]
+) -> str:
+    """A metric against a field: dots for single values, a line and bars for means and deviations.
+
+    Numbers over a decade or more stand on a logarithmic axis; what is no number, in a row without
+    a line.
+
+    Args:
+      title: above the chart.
+      curves: of some of the curves, by name, the values found at each of the field's.
+      order: all curves' names, whose places give the colours.
+    """
+    places = _places(list(dict.fromkeys(x for curve in curves.values() for x in curve)))
+    found = [y for curve in curves.values() for ys in curve.values() for y in ys]
+    is_number = all(_is_number(x) for x in places)
+    at = sorted(places.values())
+    margin = _MARGIN * (at[-1] - at[0]) if is_number else 0.5
+    frame = _Frame(at, ticks(min(found), max(found)), list(map(str, places)), margin or 1.0)
+    parts = [
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="chart">',
+        f"<title>{html.escape(title)}</title>",
+        f'<text x="{_LEFT}" y="16" class="title">{html.escape(title)}</text>',
+        *frame.lines(),
+    ]
+    for i, (name, curve) in enumerate(curves.items()):
+        # Curves without lines stand beside each other.
+        shift = 0.0 if is_number else 0.5 * ((i + 0.5) / len(curves) - 0.5)
+        pairs = sorted((places[x] + shift, ys) for x, ys in curve.items())
+        at = dict(pairs)
+        parts += _dots(frame, at, order.index(name), is_number)
+    return "\n".join([*parts, "</svg>"])
+
+
+def _places(values: Sequence[Any]) -> dict[Any, float]:
+    """Where on the axis each value is, in order."""
+    if not all(map(_is_number, values)):
+        return {value: float(i) for i, value in enumerate(values)}
+    values = sorted(values)
+    is_log = values[0] > 0 and values[-1] / values[0] >= 10
+    return {value: math.log10(value) if is_log else float(value) for value in values}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _dots(
+    frame: _Frame, curve: Mapping[float, Sequence[float]], place: int, joined: bool
+) -> Iterator[str]:
+    """The values, bars of a standard deviation where there are several, and a line of means."""
+    colour = COLOURS[place % len(COLOURS)]
+    means = {x: statistics.fmean(ys) for x, ys in curve.items()}
+    if joined and len(means) > 1:
+        points = " ".join(frame.at(x, y) for x, y in means.items())
+        yield f'<polyline points="{points}" {_stroke(place)}/>'
+    for x, ys in curve.items():
+        if len(ys) > 1:
+            reach = statistics.stdev(ys)
+            low, high = (frame.at(x, means[x] + sign * reach) for sign in (-1, 1))
+            yield f'<path d="M{low}L{high}" stroke="{colour}" stroke-width="4" opacity=".3"/>'
+        for y in ys:
+            cx, cy = frame.at(x, y).split(",")
+            yield f'<circle cx="{cx}" cy="{cy}" r="2.5" fill="{colour}"/>'
+
+
 def key(place: int) -> str:
     """A short line as a group's curves have it, for a legend."""
     line = f'<line x1="1" x2="31" y1="5" y2="5" {_stroke(place)}/>'
@@ -65,18 +135,27 @@ class _Frame:
 
     Args:
       steps, values: the ticks along both axes.
+      names: what to write at the ticks of the first.
+      margin: on both sides of the first.
     """
 
-    def __init__(self, steps: Sequence[float], values: Sequence[float]):
-        self._steps, self._values = steps, values
+    def __init__(
+        self,
+        steps: Sequence[float],
+        values: Sequence[float],
+        names: Sequence[str] | None = None,
+        margin: float = 0.0,
+    ):
+        self._steps, self._values, self._names = steps, values, names
+        self._first, self._last = steps[0] - margin, steps[-1] + margin
 
     def at(self, step: float, value: float) -> str:
         """The place of a point."""
         return f"{self._x(step):.1f},{self._y(value):.1f}"
 
     def _x(self, step: float) -> float:
-        first, last = self._steps[0], self._steps[-1]
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (step - first) / (last - first)
+        width = _WIDTH - _LEFT - _RIGHT
+        return _LEFT + width * (step - self._first) / (self._last - self._first)
 
     def _y(self, value: float) -> float:
         first, last = self._values[0], self._values[-1]
@@ -88,10 +167,24 @@ class _Frame:
             y, text = self._y(value), _label(value, self._values)
             yield f'<path d="M{_LEFT},{y:.1f}H{_WIDTH - _RIGHT}" class="grid"/>'
             yield f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+        if self._names is not None:
+            yield from self._named()
+            return
         for step in self._steps:
             x, text = self._x(step), _label(step, self._steps)
             anchor = "end" if step == self._steps[-1] else "middle"
             yield f'<text x="{x:.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{text}</text>'
+
+    def _named(self) -> Iterator[str]:
+        """A mark at each tick, and as many names as have room."""
+        free = 0.0
+        for step, name in zip(self._steps, self._names, strict=True):
+            x, reach = self._x(step), _LETTER * len(name) / 2
+            yield f'<path d="M{x:.1f},{_HEIGHT - _BOTTOM}v4" stroke="#555"/>'
+            if x - reach >= free:
+                name = html.escape(name)
+                yield f'<text x="{x:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{name}</text>'
+                free = x + reach + _LETTER
 
 
 def _curve(frame: _Frame, curve: Sequence[Point], place: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,9 +82,7 @@ class Table:
     def metrics(self) -> list[str]:
         """The metrics that any group has, but for deviations, single classes and real images."""
         names = dict.fromkeys(name for values in self.values.values() for name in values)
-        shown = [name for name in names if _is_headline(name, names)]
-        order = list(_BETTER)
-        return sorted(shown, key=lambda x: order.index(_kind(x)) if better(x) else len(order))
+        return headlines(names)
 
     def summary(self, group: str, metric: str) -> Summary | None:
         """Of a metric over a group's seeds, None if the group does not have it."""
@@ -112,6 +110,14 @@ class Table:
         return found
 
 
+def headlines(names: Iterable[str]) -> list[str]:
+    """Of the names of values the metrics, the known ones first."""
+    names = dict.fromkeys(names)
+    shown = [name for name in names if _is_headline(name, names)]
+    order = list(_BETTER)
+    return sorted(shown, key=lambda x: order.index(_kind(x)) if better(x) else len(order))
+
+
 def better(metric: str) -> str:
     """Which way a metric is better: "lower", "higher", "near 1", or "" if that is not known."""
     return _BETTER.get(_kind(metric), "")
@@ -128,7 +134,7 @@ def tables(groups: Sequence[Group]) -> tuple[list[Table], list[str]]:
     found: dict[str, Record] = {}
     for run in _runs(groups):
         for line in run.evaluations:
-            found.setdefault(_key(run, line), {}).setdefault(run.workdir, []).append(line)
+            found.setdefault(protocol_key(run, line), {}).setdefault(run.workdir, []).append(line)
 
     def is_shared(lines: Record) -> bool:
         return all(any(run.workdir in lines for run in group.runs) for group in groups)
@@ -161,7 +167,7 @@ def _runs(groups: Sequence[Group]) -> Iterator[Run]:
     return (run for group in groups for run in group.runs)
 
 
-def _key(run: Run, line: Mapping[str, Any]) -> str:
+def protocol_key(run: Run, line: Mapping[str, Any]) -> str:
     """The same for lines whose numbers may stand in one column."""
     protocol = evaluation.essential(line["protocol"])
     if not run.averages and "averaged" in protocol:

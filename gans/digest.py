@@ -209,7 +209,7 @@ def _markdown(content: Plain) -> str:
     parts = []
     for table in content["tables"]:
         words = "; ".join(f"{label.lower()}: {value}" for label, value in protocol(table))
-        lines = [*_aligned(list(_rows(table))), "", f"Protocol: {words}."]
+        lines = [*aligned(list(_rows(table))), "", f"Protocol: {words}."]
         parts.append("\n".join([*lines, *(f"- {x}" for x in table["cautions"])]))
     return "\n\n".join([*parts, *content["left_out"]]) + "\n"
 
@@ -229,7 +229,7 @@ def _rows(table: Plain) -> Iterator[list[str]]:
         yield [f"{group['name']} − {table['groups'][0]['name']}, 95% interval", *cells]
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     """As lines of a Markdown table, which can be read as they are, too."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]

@@ -95,19 +95,29 @@ def differing(members: Sequence[Sequence[Run]]) -> dict[str, tuple[Any, ...]]:
     return {field: row for field, row in values.items() if any(x != row[0] for x in row)}
 
 
-def _read(workdir: Path) -> Run:
+def read_run(workdir: Path) -> Run:
+    """What a run folder says of itself.
+
+    Raises:
+      UserError: it holds no run, or a damaged one.
+    """
     config, info = runs.read_config(workdir), runs.read_info(workdir)
     try:
         evaluations = evaluation.read(workdir)
         metrics = _lines(workdir / "metrics.jsonl")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"The record of the run in {workdir} is damaged ({error}).") from None
-    if not evaluations:
+    return Run(workdir, config, info, evaluations, metrics)
+
+
+def _read(workdir: Path) -> Run:
+    run = read_run(workdir)
+    if not run.evaluations:
         raise UserError(
             f"The run in {workdir} has no evaluations to compare; make one by python -m "
             f"experiments.evaluate --workdir={workdir}"
         )
-    return Run(workdir, config, info, evaluations, metrics)
+    return run
 
 
 def _lines(path: Path) -> Lines:

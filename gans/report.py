@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from gans import charts, digest
+from gans import charts, digest, pages
 from gans.comparing import Point
 from gans.exhibits import Strips
 from gans.groups import Group, differing
@@ -63,7 +62,7 @@ def page(
     sections = [
         _introduction(groups),
         _in_short(content),
-        _section("Numbers", "".join(map(_numbers, content["tables"])), _left_out(content)),
+        pages.section("Numbers", "".join(map(_numbers, content["tables"])), _left_out(content)),
         *(_classes(table, pictures, groups) for table in content["tables"][:1]),
     ]
     if pictures is not None:
@@ -73,12 +72,12 @@ def page(
             _interpolations(pictures, groups),
         ]
     sections += [
-        _section("Numbers over training", *(_charts(each, names) for each in curves)),
-        _section("Losses and accuracies in training", _charts(losses, names)),
+        pages.section("Numbers over training", *(_charts(each, names) for each in curves)),
+        pages.section("Losses and accuracies in training", _charts(losses, names)),
         _configs(groups),
     ]
     title = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    return _PAGE.format(title=_text(title), sections="\n".join(sections))
+    return pages.page(title, sections)
 
 
 def _introduction(groups: Sequence[Group]) -> str:
@@ -86,12 +85,12 @@ def _introduction(groups: Sequence[Group]) -> str:
     data = f"{first.config.data.name} {first.config.data.get('dataset', '')}".strip()
     shape = "×".join(map(str, first.info.image_shape))
     items = [
-        f"<li>{charts.key(place)} <b>{_text(group.name)}</b>: "
-        f"{_text(_count(len(group.runs), 'seed'))} "
-        f"({_text(', '.join(f'{run.name}: {run.config.seed}' for run in group.runs))})</li>"
+        f"<li>{charts.key(place)} <b>{pages.text(group.name)}</b>: "
+        f"{pages.text(pages.count(len(group.runs), 'seed'))} "
+        f"({pages.text(', '.join(f'{run.name}: {run.config.seed}' for run in group.runs))})</li>"
         for place, group in enumerate(groups)
     ]
-    return f"<p>Data: {_text(data)}, {shape}.</p><ul class='groups'>{''.join(items)}</ul>"
+    return f"<p>Data: {pages.text(data)}, {shape}.</p><ul class='groups'>{''.join(items)}</ul>"
 
 
 def _in_short(content: digest.Plain) -> str:
@@ -103,23 +102,24 @@ def _in_short(content: digest.Plain) -> str:
         "interval is Welch's, over seeds, for one number at a time: of twenty one is expected to "
         "miss."
     )
-    return _section("In short", _list(sentences), _sentence(note))
+    return pages.section("In short", pages.bullets(sentences), pages.note(note))
 
 
 def _numbers(table: digest.Plain) -> str:
     """The table, its protocol and cautions, and what each seed came to."""
     # Long names may be broken after a "_".
-    names = (_text(metric).replace("_", "_<wbr>") for metric in table["metrics"])
+    names = (pages.text(metric).replace("_", "_<wbr>") for metric in table["metrics"])
     arrows = (digest.ARROWS[way].replace(" ", "&nbsp;") for way in table["metrics"].values())
     head = ["", *(f"{name}&nbsp;{arrow}" for name, arrow in zip(names, arrows, strict=True))]
     rules = "".join(
-        f"<dt>{_text(label)}</dt><dd>{_text(value)}</dd>" for label, value in digest.protocol(table)
+        f"<dt>{pages.text(label)}</dt><dd>{pages.text(value)}</dd>"
+        for label, value in digest.protocol(table)
     )
     return (
-        _table(head, _number_rows(table), "numbers")
-        + _sentence(f"{_ARROWS} Mean ± standard deviation over seeds.")
+        pages.table(head, _number_rows(table), "numbers")
+        + pages.note(f"{_ARROWS} Mean ± standard deviation over seeds.")
         + f"<h3>Protocol</h3><dl>{rules}</dl>"
-        + _list(table["cautions"])
+        + pages.bullets(table["cautions"])
         + f"<details><summary>Each seed's value</summary>{_each_seed(table)}</details>"
     )
 
@@ -127,27 +127,31 @@ def _numbers(table: digest.Plain) -> str:
 def _number_rows(table: digest.Plain) -> Iterator[list[str]]:
     first, metrics = table["groups"][0]["name"], table["metrics"]
     for group in table["groups"]:
-        seeds = _count(len(group["seeds"]), "seed")
-        cells = [_two_lines(digest.mean(group["values"].get(metric))) for metric in metrics]
-        yield [_two_lines((group["name"], seeds)), *cells]
+        seeds = pages.count(len(group["seeds"]), "seed")
+        cells = [pages.two_lines(digest.mean(group["values"].get(metric))) for metric in metrics]
+        yield [pages.two_lines((group["name"], seeds)), *cells]
     if table["real"]:
-        cells = [_text(digest.written(table["real"].get(metric))) for metric in metrics]
+        cells = [pages.text(digest.written(table["real"].get(metric))) for metric in metrics]
         yield ["real images", *cells]
     for group in table["groups"][1:]:
-        cells = [_two_lines(digest.change(group["differences"].get(metric))) for metric in metrics]
-        yield [_two_lines((f"{group['name']} − {first}", "95% interval")), *cells]
+        cells = [
+            pages.two_lines(digest.change(group["differences"].get(metric))) for metric in metrics
+        ]
+        yield [pages.two_lines((f"{group['name']} − {first}", "95% interval")), *cells]
 
 
 def _each_seed(table: digest.Plain) -> str:
     rows = []
     for metric in table["metrics"]:
         each = [group["values"].get(metric, {}).get("values", ()) for group in table["groups"]]
-        rows.append([_text(metric), *(_text(", ".join(map(str, x)) or digest.NONE) for x in each)])
-    return _table(["", *(_text(group["name"]) for group in table["groups"])], rows)
+        rows.append(
+            [pages.text(metric), *(pages.text(", ".join(map(str, x)) or digest.NONE) for x in each)]
+        )
+    return pages.table(["", *(pages.text(group["name"]) for group in table["groups"])], rows)
 
 
 def _left_out(content: digest.Plain) -> str:
-    return _list(content["left_out"])
+    return pages.bullets(content["left_out"])
 
 
 def _classes(table: digest.Plain, pictures: Pictures | None, groups: Sequence[Group]) -> str:
@@ -158,12 +162,12 @@ def _classes(table: digest.Plain, pictures: Pictures | None, groups: Sequence[Gr
     names = [group.name for group in groups if numbers[group.name] or group.name in strips]
     if not names:
         return ""
-    real, why = ({}, _sentence(real)) if isinstance(real, str) else (real, "")
+    real, why = ({}, pages.note(real)) if isinstance(real, str) else (real, "")
     labels = dict.fromkeys(x for name in names for x in (*strips.get(name, ()), *numbers[name]))
     side = groups[0].runs[0].info.image_shape[1]
     rows = [
         [
-            _text(label),
+            pages.text(label),
             *([_image(real.get(label), side, f"real images: {label}")] if real else ()),
             *(
                 _image(strips.get(name, {}).get(label), side, f"{name}: {label}")
@@ -173,17 +177,17 @@ def _classes(table: digest.Plain, pictures: Pictures | None, groups: Sequence[Gr
         ]
         for label in labels
     ]
-    head = ["", *(["real"] if real else ()), *map(_text, names)]
+    head = ["", *(["real"] if real else ()), *map(pages.text, names)]
     note = (
         "How often the classifier finds the class in samples of it, and how far these are from "
         "real images of it. Samples below each other have the same latent vector."
     )
-    return _section("Class by class", _sentence(note), why, _table(head, rows, "strips"))
+    return pages.section("Class by class", pages.note(note), why, pages.table(head, rows, "strips"))
 
 
 def _class_numbers(numbers: Mapping[str, Any]) -> str:
     found = [f"{name} {' '.join(digest.mean(value))}" for name, value in numbers.items()]
-    return f"<small>{_text('; '.join(found))}</small>"
+    return f"<small>{pages.text('; '.join(found))}</small>"
 
 
 def _samples(pictures: Pictures, groups: Sequence[Group]) -> str:
@@ -192,7 +196,9 @@ def _samples(pictures: Pictures, groups: Sequence[Group]) -> str:
         if pictures.is_shared
         else "The groups' latent vectors differ in length, so their noise is not the same."
     )
-    return _section("Samples", _sentence(shared), _figures(pictures.samples, pictures, groups))
+    return pages.section(
+        "Samples", pages.note(shared), _figures(pictures.samples, pictures, groups)
+    )
 
 
 def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
@@ -201,9 +207,9 @@ def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
         "the evaluator, and below each the real images nearest to it: a generator that memorises "
         "repeats them."
     )
-    return _section(
+    return pages.section(
         "Nearest neighbours",
-        _sentence(note),
+        pages.note(note),
         _figures(pictures.memories, pictures, groups),
     )
 
@@ -213,9 +219,9 @@ def _interpolations(pictures: Pictures, groups: Sequence[Group]) -> str:
         "From one latent vector to another along a great circle, by the same two seeds for all "
         "groups; where there are classes, of the first."
     )
-    return _section(
+    return pages.section(
         "Interpolations",
-        _sentence(note),
+        pages.note(note),
         _figures(pictures.interpolations, pictures, groups, "wide"),
     )
 
@@ -231,19 +237,19 @@ def _figures(
     figures = []
     for name, shown in made.items():
         if not isinstance(shown, str):
-            caption = f"<b>{_text(name)}</b> ({_text(pictures.origin[name])})"
+            caption = f"<b>{pages.text(name)}</b> ({pages.text(pictures.origin[name])})"
             inner = _strips(shown, side) if isinstance(shown, Strips) else _image(shown, side, name)
             figures.append(f"<figure><figcaption>{caption}</figcaption>{inner}</figure>")
     whys = dict.fromkeys(shown for shown in made.values() if isinstance(shown, str))
-    return f"<div class='figures {kind}'>{''.join(figures)}</div>" + "".join(map(_sentence, whys))
+    return f"<div class='figures {kind}'>{''.join(figures)}</div>" + "".join(map(pages.note, whys))
 
 
 def _strips(strips: Strips, side: int) -> str:
     rows = [
-        [_text(label), _image(picture, side, label)]
+        [pages.text(label), _image(picture, side, label)]
         for label, picture in zip(strips.labels, strips.pictures, strict=True)
     ]
-    return _table([], rows, "strips one")
+    return pages.table([], rows, "strips one")
 
 
 def _image(picture: Image.Image | None, side: int, about: str) -> str:
@@ -256,7 +262,7 @@ def _image(picture: Image.Image | None, side: int, about: str) -> str:
     width, height = picture.width * zoom, picture.height * zoom
     data = base64.b64encode(file.getvalue()).decode()
     return (
-        f'<img src="data:image/png;base64,{data}" alt="{_text(about)}" width="{width}" '
+        f'<img src="data:image/png;base64,{data}" alt="{pages.text(about)}" width="{width}" '
         f'height="{height}">'
     )
 
@@ -264,123 +270,25 @@ def _image(picture: Image.Image | None, side: int, about: str) -> str:
 def _charts(curves: Curves, names: Sequence[str]) -> str:
     """A chart for each metric, below what tells the groups' lines apart."""
     if not curves:
-        return _sentence("There are no numbers to draw.")
-    keys = "".join(f"<li>{charts.key(i)} {_text(name)}</li>" for i, name in enumerate(names))
+        return pages.note("There are no numbers to draw.")
+    keys = "".join(f"<li>{charts.key(i)} {pages.text(name)}</li>" for i, name in enumerate(names))
     drawn = "".join(
         f"<figure>{charts.chart(metric, each, names)}</figure>" for metric, each in curves.items()
     )
     note = "The line is the mean over seeds at each step, the band all of them."
-    return f"{_sentence(note)}<ul class='groups'>{keys}</ul><div class='charts'>{drawn}</div>"
+    return f"{pages.note(note)}<ul class='groups'>{keys}</ul><div class='charts'>{drawn}</div>"
 
 
 def _configs(groups: Sequence[Group]) -> str:
     """The fields in which the groups' configs differ."""
     rows = [
-        [f"<code>{_text(field)}</code>", *(_text(digest.NONE if x is None else x) for x in row)]
+        [
+            f"<code>{pages.text(field)}</code>",
+            *(pages.text(digest.NONE if x is None else x) for x in row),
+        ]
         for field, row in differing([group.runs for group in groups]).items()
     ]
     if not rows:
         return ""
-    head = ["", *(_text(group.name) for group in groups)]
-    return _section("How the configs differ", _table(head, rows, "fields"))
-
-
-def _section(title: str, *parts: str) -> str:
-    return f"<section><h2>{_text(title)}</h2>{''.join(parts)}</section>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table of HTML cells, in a box of its own that scrolls where it is too wide."""
-    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    top = f"<thead><tr>{top}</tr></thead>" if head else ""
-    return f"<div class='scroll'><table class='{kind}'>{top}<tbody>{body}</tbody></table></div>"
-
-
-def _two_lines(parts: tuple[str, str]) -> str:
-    return f"{_text(parts[0])}<small>{_text(parts[1])}</small>"
-
-
-def _list(sentences: Sequence[str]) -> str:
-    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences)
-    return f"<ul>{items}</ul>" if items else ""
-
-
-def _sentence(text: str) -> str:
-    return f"<p class='note'>{_text(text)}</p>"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-  :root {{ color-scheme: light; font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; }}
-  body {{ max-width: 1160px; margin: 0 auto; padding: 1rem; background: #fff; }}
-  h1 {{ font-size: 1.8rem; line-height: 1.2; overflow-wrap: anywhere; }}
-  h2 {{ margin: 2.5rem 0 .5rem; border-bottom: 1px solid #ccc; }}
-  h3 {{ margin: 1.25rem 0 .25rem; font-size: 1rem; }}
-  small, .note, dl, figcaption {{ font-size: .85em; }}
-  .note, small {{ color: #555; }}
-  ul {{ padding-left: 1.2rem; overflow-wrap: anywhere; }}
-  ul.groups {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0 2rem; }}
-  dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: 0; }}
-  dt {{ color: #555; }}
-  dd {{ margin: 0; overflow-wrap: anywhere; }}
-  .scroll {{ overflow-x: auto; margin: .75rem 0; }}
-  table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-  th, td {{ padding: .3rem .6rem; text-align: right; vertical-align: top; }}
-  th {{ font-weight: 600; }}
-  th[scope=row] {{ text-align: left; padding-left: 0; }}
-  tbody tr {{ border-top: 1px solid #ddd; }}
-  td small, th small {{ display: block; font-weight: 400; }}
-  .numbers td, .numbers th[scope=row] {{ white-space: nowrap; }}
-  .numbers td small {{ white-space: normal; }}
-  .fields td, .fields th, .strips td, .strips th {{ text-align: left; }}
-  .strips {{ table-layout: fixed; width: 100%; }}
-  .strips th:first-child {{ width: 5.5rem; overflow-wrap: anywhere; }}
-  .strips:has(th:nth-child(4)) {{ min-width: 600px; }}
-  .strips.one th:first-child {{ font-weight: 400; }}
-  img {{ max-width: 100%; height: auto; image-rendering: pixelated; display: block; }}
-  figure {{ margin: 0; min-width: 0; }}
-  .figures {{ display: grid; gap: 1.25rem;
-    grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }}
-  .figures.wide {{ grid-template-columns: 1fr; }}
-  .charts {{ display: grid; gap: 1rem;
-    grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }}
-  .chart {{ width: 100%; height: auto; display: block; font-size: 11px; }}
-  .chart .title {{ font-size: 13px; font-weight: 600; }}
-  .chart .grid {{ stroke: #ddd; }}
-  .key {{ width: 32px; height: 10px; vertical-align: middle; }}
-  @media print {{
-    body {{ max-width: none; padding: 0; font-size: 9pt; }}
-    .scroll {{ overflow: visible; }}
-    .numbers {{ font-size: 7pt; }}
-    .numbers small {{ font-size: 1em; }}
-    .numbers th, .numbers td {{ padding: .15rem .2rem; white-space: normal; }}
-    .figures:not(.wide), .charts {{ grid-template-columns: 1fr 1fr; }}
-    .strips:has(th:nth-child(4)) {{ min-width: 0; }}
-    figure, tr, dl, .note {{ break-inside: avoid; }}
-    h2, h3, .note, ul.groups {{ break-after: avoid; }}
-  }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{sections}
-</body>
-</html>
-"""
+    head = ["", *(pages.text(group.name) for group in groups)]
+    return pages.section("How the configs differ", pages.table(head, rows, "fields"))

@@ -61,6 +61,8 @@ def _by_runtime() -> Iterator[Asked]:
     def pass_on(number: int, frame: Any) -> None:
         del number, frame
         signal.signal(signal.SIGINT, previous)
+        # Whoever started this process may have held SIGTERM back.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.kill(os.getpid(), signal.SIGTERM)
 
     previous = signal.signal(signal.SIGINT, pass_on)

@@ -83,7 +83,11 @@ def test_a_resumed_run_knows_what_was_best(tmp_path):
 @pytest.mark.parametrize(
     "best_, is_, message",
     [
-        ("quantity/fcd", "lowest", "must name an entry of evaluators.*there are overfitting, quality"),
+        (
+            "quantity/fcd",
+            "lowest",
+            "must name an entry of evaluators.*there are overfitting, quality",
+        ),
         ("quality/fcd", "least", "must be lowest or highest"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What to ask of batch systems, one file each: `get_config()`."""

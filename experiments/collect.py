@@ -1,0 +1,35 @@
+"""Turns the run folders of a sweep into one table, the best point first.
+
+    python -m experiments.collect runs/lr
+    python -m experiments.collect runs/lr --metric=quality/fcd --out=lr.html --out=lr.csv
+
+Its columns are the fields that differ between the runs, the metrics at the last step, steps and
+seconds; numbers found in different ways have columns of their own. The page shows the metric
+against each field. Points that failed or are not trained to the end stand below the others.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+
+_METRIC = flags.DEFINE_string("metric", None, "What ranks, as in quality/fcd.")
+_BEST = flags.DEFINE_enum("best", None, ["lower", "higher"], "Which is better, if not known.")
+_OUT = flags.DEFINE_multi_string("out", [], "A file to write: .html or .csv. May be given twice.")
+
+
+def main(arguments: list[str]) -> None:
+    from gans import collect
+    from gans.errors import UserError
+
+    if len(arguments) != 1:
+        raise UserError("Name one folder, the --workdir of a sweep, as in runs/lr.")
+    outs = [Path(path) for path in _OUT.value]
+    print(collect.run(Path(arguments[0]), _METRIC.value, _BEST.value, outs), end="")
+    for path in outs:
+        print(path)
+
+
+if __name__ == "__main__":
+    cli.run(main, takes_arguments=True)

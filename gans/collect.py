@@ -1,0 +1,49 @@
+"""A sweep's run folders collected: from the folder to the table a person reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gans import collecting, comparing, ranking
+from gans.errors import UserError
+from gans.ranking import Ranking
+from gans.writers import atomic
+
+
+def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) -> str:
+    """Ranks the runs in a folder, and writes what is asked for.
+
+    Args:
+      folder: holds run folders.
+      metric: what ranks them, as in "quality/fcd"; None for the first that can.
+      best: "lower" or "higher"; None for what is known of the metric.
+      outs: files to write, `.html` or `.csv`.
+
+    Returns:
+      The table in Markdown.
+
+    Raises:
+      UserError: there are no runs, no such metric, it is not known which way it is better, or a
+        file cannot be written.
+    """
+    for path in outs:
+        if path.suffix not in (".html", ".csv"):
+            raise UserError(f"--out={path} must end in .html for a page or .csv for a table.")
+        if path.is_dir():
+            raise UserError(f"--out={path} is a folder; name a file.")
+    entries = collecting.read(folder)
+    columns = collecting.columns(entries)
+    by = collecting.choose(columns, metric)
+    way = best or (comparing.better(by.metric) if by else "lower")
+    if not way:
+        raise UserError(
+            f"It is not known whether {by.name} is better lower or higher: say --best=lower or "
+            "--best=higher, or choose another --metric."
+        )
+    columns.sort(key=lambda column: column != by)
+    found = Ranking(folder.resolve().name, collecting.ranked(entries, by, way), columns, by, way)
+    for path in outs:
+        text = ranking.page(found) if path.suffix == ".html" else ranking.as_csv(found)
+        with atomic(path) as file:
+            file.write(text.encode())
+    return ranking.markdown(found)
