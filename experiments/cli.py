@@ -76,7 +76,8 @@ def together() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else hosts.whose_fault(error)
+        own = str(error) if isinstance(error, UserError) else None
+        message = hosts.whose_fault(error) or own
         if message is None:
             traceback.print_exc()
         else:

@@ -155,8 +155,10 @@ def require_shared(path: Path) -> None:
         time.sleep(0.5)
 
 
-def whose_fault(error: Exception) -> str | None:
+def whose_fault(error: BaseException) -> str | None:
     """What to say of an error that another process's end has caused; None of any other error."""
+    if error.__cause__ is not None:  # as of a checkpoint that could not be written
+        return whose_fault(error.__cause__)
     # On the CPU the runtime raises ValueError.
     lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
     if not (are_several() and lost):

@@ -99,7 +99,8 @@ def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, co
     assert statuses == [0, 0], outputs
     assert "Trained." in outputs[0] and "Trained." not in outputs[1]  # one of them speaks
 
-    config.update_from_flattened_dict(CHANGES | {"train.num_steps": total})
+    # Two devices of one process, because sums of other parts would soon be other trainings.
+    config.update_from_flattened_dict(CHANGES | {"train.num_steps": total, "mesh.data": 2})
     expected = train.run(config, one)
     found = sampling.restore(two, runs.read_config(two), runs.read_info(two), None).state
     assert int(found.step) == total

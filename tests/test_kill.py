@@ -26,7 +26,7 @@ def experiment():
 
 
 def run(workdir):
-    jax.config.update("jax_num_cpu_devices", 4)  # as in the process of the tests
+    jax.config.update("jax_num_cpu_devices", 8)  # as in the process of the tests
     train.run(experiment(), workdir)
 
 

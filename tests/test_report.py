@@ -82,6 +82,7 @@ def workdirs(tmp_path_factory, net):
         "train.sample_every": 4,
         "evaluators.quality.weights": str(net),
         "evaluators.quality.every_steps": 2,
+        "evaluators.overfitting.every_steps": 0,
         "evaluators.quality.num_real": 0,  # so that there are two of each class
     }
     compared = {"d": ("comparisons.frechet",)}

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gans import loop, parallel, recorder, train
+from gans.data import pipeline
 from gans.errors import UserError
 
 
@@ -162,7 +163,7 @@ def test_a_run_beyond_num_steps_says_so(base, whole):
 
 
 def test_data_that_fails_midway_loses_nothing_that_was_done(base, whole, tmp_path, monkeypatch):
-    read = train.Pipeline.feeds
+    read = pipeline.Pipeline.feeds
 
     def failing(self, start, chunks):
         for i, feed in enumerate(read(self, start, chunks)):
@@ -170,7 +171,7 @@ def test_data_that_fails_midway_loses_nothing_that_was_done(base, whole, tmp_pat
                 raise UserError("gone")
             yield feed
 
-    monkeypatch.setattr(train.Pipeline, "feeds", failing)
+    monkeypatch.setattr(pipeline.Pipeline, "feeds", failing)
     with pytest.raises(UserError, match="gone"):
         train.run(base, tmp_path)
     monkeypatch.undo()

@@ -97,7 +97,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path):
 
 def test_data_without_labels_is_refused(tmp_path):
     data = ConfigDict({"name": "photographs", "image_size": 8, "load_size": 8, "channels": 3})
-    data.update(flip=True, test_images=1, split="")
+    data.update(flip=True, test_images=1, split="", resize="bicubic")
     with pytest.raises(UserError, match="needs images in classes"):
         train_classifier.run(
             data, train_classifier.Recipe(), train="", test="", out=tmp_path / "x.npz"
