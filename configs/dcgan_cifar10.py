@@ -169,7 +169,7 @@ TEST = {
     "evaluators.quality.num_fake": 24,
     "evaluators.quality.num_real": 0,
     "evaluators.overfitting.num": 24,
-    "evaluators.overfitting.every_steps": 3,
+    "evaluators.overfitting.every_steps": 6,
 }
 
 

@@ -20,6 +20,8 @@ def experiment():
             "train.log_every": 4,
             "train.sample_every": 10,
             "checkpoint.every_steps": 2,
+            "evaluators.quality.every_steps": 0,
+            "evaluators.overfitting.every_steps": 0,
         }
     )
     return config
