@@ -35,7 +35,7 @@ _AGAINST = flags.DEFINE_enum("against", "", ["", "torch"], "What to compare with
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Blocks of each side.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 3.0, "Of a block, about.", lower_bound=0.0)
 _COMPILE = flags.DEFINE_float(
-    "compile_seconds", 300.0, "The most for a first iteration of PyTorch's.", lower_bound=1.0
+    "compile_seconds", 300.0, "The most for PyTorch's first iteration; 0: no torch.compile."
 )
 _STARTUP = flags.DEFINE_bool("startup", False, "Time the way to the first step of --config.")
 _GROWTH = flags.DEFINE_bool("growth", False, "Time --config over batch, image size and width.")

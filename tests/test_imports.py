@@ -13,6 +13,7 @@ RANKS = (
     ("experiments",),
     (
         "gans",
+        "gans.benchmark",
         "gans.compare",
         "gans.evaluate",
         "gans.export",

@@ -36,18 +36,6 @@ _PICTURE = 64  # the least side of the picture that is compared
 _SAMPLES = 16  # that are compared
 
 
-def side(case: Case) -> Side:
-    """Our side of a case."""
-    # What is read from a cache was not compiled, and its time would be of the disk.
-    jax.config.update("jax_enable_compilation_cache", False)
-    return {
-        "train": Training,
-        "sample": Sampling,
-        "translate": Translating,
-        "evaluate": Evaluating,
-    }[case.task](case)
-
-
 class Side:
     """What all our sides share."""
 
@@ -118,7 +106,12 @@ class Training(Side):
         self._chunk = parallel.jit_chunk(step, self._pipeline.batch, self._mesh)
         everywhere = parallel.replicated(self._mesh)
         self._resident = parallel.put(self._pipeline.resident, everywhere)
-        self._state, self._done = self._start(config), 0
+        self._state, self._done = None, 0
+
+    def first(self) -> float:
+        """Seconds of the first iterations, of a state that is there."""
+        self._state = jax.block_until_ready(self._start(self._config))
+        return super().first()
 
     def _start(self, config: ConfigDict) -> GanState:
         start = build.start(config, self._game, self._info)
@@ -330,3 +323,18 @@ class Evaluating(_Generating):
 
     def iteration(self) -> None:
         self._judge.run(self.nets, 0, self._names)
+
+
+TASKS = {
+    "train": Training,
+    "sample": Sampling,
+    "translate": Translating,
+    "evaluate": Evaluating,
+}
+
+
+def side(case: Case) -> Side:
+    """Our side of a case, in a process of its own."""
+    # What is read from a cache was not compiled, and its time would be of the disk.
+    jax.config.update("jax_enable_compilation_cache", False)
+    return TASKS[case.task](case)

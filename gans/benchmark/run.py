@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from gans.benchmark import agreement, machine, measure
 from gans.benchmark.cases import Case
-from gans.benchmark.variants import Variant
+from gans.benchmark.variants import Variant, variants
 from gans.benchmark.workers import Failed, Worker
 from gans.errors import UserError
 
@@ -39,7 +39,7 @@ class How(NamedTuple):
       seconds: of a block, about; one iteration may take longer.
       against: "torch", or empty.
       compile_seconds: the most that a variant of the other side may take to its first
-        iteration.
+        iteration; with 0 none is compiled.
     """
 
     rounds: int = 7
@@ -71,32 +71,37 @@ def run(cases: Sequence[Case], how: How, say: Say = lambda line: None) -> dict[s
     if 1 < how.rounds < 5:
         content["cautions"].append("Of fewer than five rounds, ranges are shown for intervals.")
     say("the device's ceiling")
-    content["ceilings"] = ceilings(cases, how)
+    content["ceilings"], on_gpu = ceilings(cases, how)
     content["cases"] = []
     for case in cases:
         say(case.name)
         with running(case.name):
-            found = time_case(case, how, say)
+            found = time_case(case, how, say, on_gpu)
         content["cases"].append(found | _share(case, found, content["ceilings"]))
     return content
 
 
-def ceilings(cases: Sequence[Case], how: How) -> list[dict[str, Any]]:
-    """For each dtype of the networks, the most FLOP/s and bytes/s that were reached."""
-    found = []
-    for dtype in sorted({_dtype(case) for case in cases}):
-        with Worker("gans.benchmark.ceiling:Ours") as ours:
+def ceilings(cases: Sequence[Case], how: How) -> tuple[list[dict[str, Any]], bool]:
+    """For each dtype of the networks the most FLOP/s and bytes/s that were reached.
+
+    Returns:
+      These, and whether the other side sees a GPU.
+    """
+    with contextlib.ExitStack() as stack:
+        ours = stack.enter_context(Worker("gans.benchmark.ceiling:Ours"))
+        theirs = stack.enter_context(Worker(f"{_PEERS}Probe")) if how.against else None
+        found = []
+        for dtype in sorted({_dtype(case) for case in cases}):
             best = ours.call("measure", dtype) | {"by": "jax"}
-        if how.against:
-            with Worker(f"{_PEERS}Ceiling") as theirs:
+            if theirs is not None:
                 other = theirs.call("measure", dtype)
-            if other["flop_per_second"] > best["flop_per_second"]:
-                best |= other | {"by": how.against}
-        found.append(best)
-    return rounded(found)
+                if other["flop_per_second"] > best["flop_per_second"]:
+                    best |= other | {"by": how.against}
+            found.append(best)
+        return rounded(found), theirs is not None and theirs.call("has_gpu")
 
 
-def time_case(case: Case, how: How, say: Say = lambda line: None) -> dict[str, Any]:
+def time_case(case: Case, how: How, say: Say, on_gpu: bool) -> dict[str, Any]:
     """Times one case, and beside it the best variant of the other side."""
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(Worker(OURS, case))
@@ -105,7 +110,8 @@ def time_case(case: Case, how: How, say: Say = lambda line: None) -> dict[str, A
         sides = {"ours": ours}
         if how.against and case.task in _COMPARED:
             given, answers = ours.call("question")
-            theirs, report = _best(case, how, given, answers, say)
+            forms = variants(_dtypes(case), compiled=how.compile_seconds > 0, on_gpu=on_gpu)
+            theirs, report = _best(case, how, forms, given, answers, say)
             stack.enter_context(theirs)
             sides[how.against] = theirs
             found |= {how.against: report.pop("side"), **report}
@@ -147,18 +153,21 @@ def _timed(side: Worker, grain: int) -> tuple[measure.Timed, int]:
 
 
 def _best(
-    case: Case, how: How, given: Any, answers: agreement.Answers, say: Say
+    case: Case,
+    how: How,
+    forms: Sequence[Variant],
+    given: Any,
+    answers: agreement.Answers,
+    say: Say,
 ) -> tuple[Worker, dict[str, Any]]:
     """The fastest variant of the other side, in its process, and what was found of all.
 
     Every variant answers the question before it is timed. What cannot be compiled, or not in
     time, is left out, and the reason kept.
     """
-    with Worker(f"{_PEERS}Probe") as probe:
-        variants = probe.call("variants", case)
     best, tried = None, []
     try:
-        for variant in variants:
+        for variant in forms:
             worker, report = _try(case, how, variant, given, answers)
             tried.append(report["tried"])
             say(f"  {how.against}, {variant.name}: {_in_words(tried[-1])}")
@@ -195,8 +204,9 @@ def _try(
             # What is read from a cache was not compiled.
             environment={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
         )
-        side = begin(worker, how.compile_seconds)
-        theirs = worker.call("answer", given, timeout=how.compile_seconds)
+        patience = how.compile_seconds or None
+        side = begin(worker, patience)
+        theirs = worker.call("answer", given, timeout=patience)
         agreed = agreement.compare(answers, theirs, tolerance)
         count = measure.count_for(how.seconds, side["of_one"], 1)
         worker.call("block", 1)
@@ -241,8 +251,11 @@ def _share(case: Case, found: dict[str, Any], limits: Sequence[dict[str, Any]]) 
 
 def _dtype(case: Case) -> str:
     """What most of a case is computed in."""
-    dtypes = {net["dtype"] for net in case.config["nets"].values()}
-    return "bfloat16" if "bfloat16" in dtypes else "float32"
+    return "bfloat16" if "bfloat16" in _dtypes(case) else "float32"
+
+
+def _dtypes(case: Case) -> set[str]:
+    return {net["dtype"] for net in case.config["nets"].values()}
 
 
 @contextlib.contextmanager

@@ -23,3 +23,22 @@ class Variant(NamedTuple):
         """In tables."""
         how = {"": "eager", "default": "compiled"}.get(self.compiled, f"compiled {self.compiled}")
         return ", ".join([how, self.layout, *(["bfloat16"] if self.mixed else [])])
+
+
+def variants(dtypes: set[str], *, compiled: bool, on_gpu: bool) -> list[Variant]:
+    """All that are worth a try.
+
+    Args:
+      dtypes: what our networks compute in; bfloat16 is tried only where they do.
+      compiled: whether `torch.compile` is tried.
+      on_gpu: whether there is a GPU, where a program can be replayed as a graph.
+    """
+    modes = ["", *(["default"] if compiled else [])]
+    if compiled and on_gpu:
+        modes.append("reduce-overhead")
+    return [
+        Variant(layout, mode, mixed)
+        for mixed in ([False, True] if "bfloat16" in dtypes else [False])
+        for mode in modes
+        for layout in ("channels_last", "contiguous")
+    ]

@@ -27,9 +27,7 @@ class Generator(nn.Module):
         size = image_size // 2 ** len(features)
         widths = [stem_features, *features]
         self.dense = nn.ModuleList([ToMap(inputs, (stem_features, size, size))])
-        self.up = nn.ModuleList(
-            UpsampleConv(a, b) for a, b in zip(widths, features, strict=False)
-        )
+        self.up = nn.ModuleList(UpsampleConv(a, b) for a, b in zip(widths, features, strict=False))
         self.norm = nn.ModuleList(batch_norm(width) for width in features)
         self.last = nn.ModuleList([nn.Conv2d(widths[-1], channels, 3, padding=1)])
 

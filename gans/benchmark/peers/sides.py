@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,21 +26,6 @@ from gans.data.source import Source
 _BATCH = 256  # images sampled at once, as by ours
 
 
-class Probe:
-    """Says what variants there are to try on this machine."""
-
-    def variants(self, case: Case) -> list[Variant]:
-        """All of them; bfloat16 only where our networks compute in it."""
-        dtypes = {net["dtype"] for net in case.config["nets"].values()}
-        modes = ["", "default", *(["reduce-overhead"] if torch.cuda.is_available() else [])]
-        return [
-            Variant(layout, mode, mixed)
-            for mixed in ([False, True] if "bfloat16" in dtypes else [False])
-            for mode in modes
-            for layout in ("channels_last", "contiguous")
-        ]
-
-
 def side(case: Case, variant: Variant) -> Side:
     """PyTorch's side of a case."""
     return {"train": Training, "sample": Sampling, "translate": Translating}[case.task](
@@ -53,6 +39,7 @@ class Side:
     def __init__(self, case: Case, variant: Variant):
         torch.set_num_threads(machine.cores())
         torch.set_flush_denormal(True)
+        warnings.filterwarnings("ignore", ".*dynamo_pgo.*")  # that its cache is off, as is meant
         torch.backends.cudnn.benchmark = True
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # What jax does by itself on a GPU.
@@ -285,8 +272,12 @@ def _without_dropout(nets):
             dropout.p = rate
 
 
-class Ceiling:
-    """The most that PyTorch was seen to do: see `gans.benchmark.ceiling`."""
+class Probe:
+    """What PyTorch finds here, and the most it was seen to do: see `gans.benchmark.ceiling`."""
+
+    def has_gpu(self) -> bool:
+        """Whether there is one."""
+        return torch.cuda.is_available()
 
     def measure(self, dtype: str) -> dict[str, Any]:
         """FLOP/s of matrix products in `dtype`."""
