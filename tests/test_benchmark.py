@@ -34,8 +34,8 @@ COMPARED = {
     "conditional": ("train", "cgan_cifar10", {"data.batch_size": 3}),
     # Least squares, a pool of fakes, and Adam for two networks at once.
     "resnet": ("train", "cyclegan_monet2photo_resnet", SMALL),
-    # Cross entropy, learned scales, dropout left out, and a single pixel at the bottom.
-    "unet": ("train", "cyclegan_monet2photo", SMALL | UNET),
+    # Learned scales, and a single pixel at the bottom.
+    "unet": ("translate", "cyclegan_monet2photo", SMALL | UNET),
     "samples": ("sample", "cgan_cifar10", {"num": 5}),
 }
 
@@ -58,7 +58,8 @@ def test_both_sides_give_the_same_answers(asked, name):
     case, given, answers = question(asked, name)
     for layout in ("contiguous", "channels_last"):
         theirs = sides.side(case, Variant(layout)).answer(given)
-        assert agreement.compare(answers, theirs, 1e-4)["largest"] <= 1e-4
+        tolerance = run.TOLERANCES[case.task] if name == "unet" else 1e-4
+        assert agreement.compare(answers, theirs, tolerance)["largest"] <= tolerance
 
 
 def test_one_weight_of_another_value_is_refused(asked):
@@ -77,14 +78,13 @@ def test_one_weight_of_another_value_is_refused(asked):
     [
         {"optim.generator.learning_rate": 3e-4},
         {"optim.discriminator.b1": 0.0},
-        {"loss.weights.adversarial": 0.0},
+        {"optim.discriminator.name": "adam", "optim.discriminator.eps": 1e-3},
+        {"game.name": "latent.joint"},
     ],
 )
-def test_another_optimizer_or_loss_is_refused(asked, change):
+def test_another_optimizer_or_game_is_refused(asked, change):
     case, given, answers = question(asked, "conditional")
     other = cases.make("other", "train", case.read_config(), change)
-    if "loss.weights.adversarial" in change:
-        change = {"optim.generator.learning_rate": 0.0}
     with pytest.raises(UserError, match="do not compute the same"):
         agreement.compare(answers, sides.side(other, EAGER).answer(given), agreement.EXACT)
 
@@ -216,7 +216,7 @@ def test_variants_to_try():
     assert len(variants({"float32"}, compiled=True, on_gpu=False)) == 4
     tried = variants({"bfloat16", "float32"}, compiled=True, on_gpu=True)
     assert len(set(tried)) == 12
-    assert tried[-1].name == "compiled reduce-overhead, contiguous, bfloat16"
+    assert tried[-1].name == "compiled reduce-overhead, channels_last, bfloat16"
 
 
 def test_cases_are_of_configs_that_exist():

@@ -16,6 +16,11 @@ times as much in deep networks; an optimizer's constant or a layer's padding sho
 ROUNDED = 0.1
 """Of bfloat16, whose own numbers are 1/256 apart."""
 
+
+class Differs(UserError):
+    """Two sides do not compute the same; the message says in what."""
+
+
 Answers = Mapping[str, np.ndarray]
 """By name: a loss term in each iteration, or images."""
 
@@ -33,10 +38,10 @@ def compare(ours: Answers, theirs: Answers, tolerance: float) -> dict[str, Any]:
       each name our last number and theirs.
 
     Raises:
-      UserError: they differ; the message names the first that does and both values.
+      Differs: they do; the message names the first that does and both values.
     """
     if set(ours) != set(theirs):
-        raise UserError(
+        raise Differs(
             f"The two sides do not compute the same, so nothing was timed: ours has "
             f"{', '.join(sorted(ours))}, the other {', '.join(sorted(theirs))}."
         )
@@ -44,7 +49,7 @@ def compare(ours: Answers, theirs: Answers, tolerance: float) -> dict[str, Any]:
     for name in sorted(ours):
         a, b = np.asarray(ours[name], np.float64), np.asarray(theirs[name], np.float64)
         if a.shape != b.shape:
-            raise UserError(
+            raise Differs(
                 f"The two sides do not compute the same, so nothing was timed: {name} has shape "
                 f"{a.shape} here, {b.shape} there."
             )
@@ -52,7 +57,7 @@ def compare(ours: Answers, theirs: Answers, tolerance: float) -> dict[str, Any]:
         worst = np.unravel_index(np.argmax(np.where(np.isfinite(share), share, np.inf)), a.shape)
         if not share[worst] <= tolerance:  # also where it is not a number
             place = "".join(f"[{i}]" for i in worst)
-            raise UserError(
+            raise Differs(
                 f"The two sides do not compute the same, so nothing was timed: {name}{place} is "
                 f"{a[worst]:.7g} here and {b[worst]:.7g} there, {share[worst]:.2g} of its size "
                 f"apart where {tolerance:.2g} is allowed."

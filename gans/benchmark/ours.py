@@ -32,7 +32,7 @@ from gans.translating import Translator
 from gans.update import update
 
 ITERATIONS = 3  # that are compared
-_PICTURE = 64  # the least side of the picture that is compared
+_PICTURE = 64  # side of the picture that is compared, a single tile
 _SAMPLES = 16  # that are compared
 
 
@@ -287,7 +287,7 @@ class Translating(_Generating):
         Of a picture in tiles the norms' moments are estimates, so that another side's, made as
         a whole, is not quite the same: see `gans.moments` for how nearly.
         """
-        side = max(_PICTURE, self.info.image_shape[0]) if self.translator.whole else _PICTURE
+        side = self.info.image_shape[0] if self.translator.whole else _PICTURE
         picture = data.photograph(side, side, self.translator.channels)
         with jax.default_matmul_precision("highest"):
             translated = self.translator.translate(picture)

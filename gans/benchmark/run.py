@@ -26,7 +26,7 @@ _PEERS = "gans.benchmark.peers.sides:"
 _COMPARED = ("train", "sample", "translate")
 _BUSY = 0.2  # of the cores, from which on the numbers come with a caution
 # Whole numbers of 255: one is what rounding may make of numbers that are alike.
-_OF_TASK = {"train": agreement.EXACT, "sample": agreement.EXACT, "translate": 1.01 / 255}
+TOLERANCES = {"train": agreement.EXACT, "sample": agreement.EXACT, "translate": 1.01 / 255}
 
 Say = Callable[[str], None]
 
@@ -162,13 +162,23 @@ def _best(
 ) -> tuple[Worker, dict[str, Any]]:
     """The fastest variant of the other side, in its process, and what was found of all.
 
-    Every variant answers the question before it is timed. What cannot be compiled, or not in
-    time, is left out, and the reason kept.
+    Every variant answers the question before it is timed, and the first, the plainest, must agree.
+    Another that does not, because of an error in a layout or a compiler, is left out, and so is
+    what cannot be compiled, or not in time; the reason is kept.
+
+    Raises:
+      UserError: the two sides do not compute the same, or no variant runs.
     """
     best, tried = None, []
     try:
         for variant in forms:
-            worker, report = _try(case, how, variant, given, answers)
+            try:
+                worker, report = _try(case, how, variant, given, answers)
+            except agreement.Differs as difference:
+                if variant == forms[0]:
+                    raise
+                worker, report = None, {"tried": {"variant": variant.name}}
+                report["tried"]["reason"] = str(difference)
             tried.append(report["tried"])
             say(f"  {how.against}, {variant.name}: {_in_words(tried[-1])}")
             if worker is None:
@@ -195,7 +205,7 @@ def _try(
 ) -> tuple[Worker | None, dict[str, Any]]:
     """A variant's process, its first numbers and a short trial; None where it does not run."""
     tried, worker = {"variant": variant.name}, None
-    tolerance = agreement.ROUNDED if variant.mixed else _OF_TASK[case.task]
+    tolerance = agreement.ROUNDED if variant.mixed else TOLERANCES[case.task]
     try:
         worker = Worker(
             f"{_PEERS}side",

@@ -26,7 +26,7 @@ class Variant(NamedTuple):
 
 
 def variants(dtypes: set[str], *, compiled: bool, on_gpu: bool) -> list[Variant]:
-    """All that are worth a try.
+    """All that are worth a try, the plainest first.
 
     Args:
       dtypes: what our networks compute in; bfloat16 is tried only where they do.
@@ -40,5 +40,5 @@ def variants(dtypes: set[str], *, compiled: bool, on_gpu: bool) -> list[Variant]
         Variant(layout, mode, mixed)
         for mixed in ([False, True] if "bfloat16" in dtypes else [False])
         for mode in modes
-        for layout in ("channels_last", "contiguous")
+        for layout in ("contiguous", "channels_last")
     ]

@@ -29,13 +29,20 @@ class UpsampleConv(nn.Conv2d):
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """PyTorch's, but for single pixels, which it refuses: they equal their own mean."""
+    """PyTorch's, but where it cannot be used.
+
+    It refuses single pixels, which equal their own mean. And for one image, if what comes back
+    is channels last, its gradient is wrong on the CPU (PyTorch 2.13, by as much as the gradient
+    itself). A group norm with a group for each channel is the same, and right.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.shape[2:] != (1, 1):
+        if x.shape[2:] == (1, 1):
+            offset = 0.0 if self.bias is None else self.bias[:, None, None]
+            return torch.zeros_like(x) + offset
+        if x.is_contiguous():
             return super().forward(x)
-        offset = 0.0 if self.bias is None else self.bias[:, None, None]
-        return torch.zeros_like(x) + offset
+        return functional.group_norm(x, x.shape[1], self.weight, self.bias, self.eps)
 
 
 class ToMap(nn.Linear):
