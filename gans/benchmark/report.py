@@ -102,7 +102,7 @@ def _machine(content: Plain) -> str:
         reached = f"{limit['flop_per_second'] / 1e9:,.0f} GFLOP/s in {limit['dtype']}"
         moved = f"{limit['bytes_per_second'] / 2**30:,.1f} GiB/s of memory"
         parts.append(f"ceiling of {limit['device']}: {reached} by {limit['by']}, {moved}")
-    if "rounds" in content["how"]:
+    if content.get("cases") or content.get("growth"):
         how = content["how"]
         parts.append(f"{how['rounds']} rounds of about {how['seconds']:g} s")
     parts += [f"{name}={value}" for name, value in about["environment"].items()]
