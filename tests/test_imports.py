@@ -13,6 +13,7 @@ RANKS = (
     ("experiments",),
     (
         "gans",
+        "gans.benchmark",
         "gans.collect",
         "gans.compare",
         "gans.evaluate",

@@ -1,0 +1,136 @@
+"""Times training, sampling, translating and evaluating, alone or beside PyTorch.
+
+    python -m experiments.benchmark --cases=all --against=torch --out=results.json
+    python -m experiments.benchmark --cases=dcgan-32,translate-2mp
+    python -m experiments.benchmark --config=configs/dcgan_cifar10.py --batch_sizes=32,64
+    python -m experiments.benchmark --config=configs/dcgan_cifar10.py --task=sample
+    python -m experiments.benchmark --startup --config=configs/dcgan_digits.py
+    python -m experiments.benchmark --growth --config=configs/dcgan_cifar10.py --figure=growth.svg
+    python -m experiments.benchmark results.json
+
+No data set is needed: images are made of noise. The last form prints the table of earlier
+results again. `--against=torch` runs the same networks, losses, optimizers and batches in
+PyTorch, in the fastest of its forms, by turns with ours; first it makes sure that both find
+the same losses, and stops if they do not. Any field of a config can be changed, as in training.
+
+Times tell something only on a machine that does nothing else.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import cli
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment: a file in configs/.")
+_CASES = flags.DEFINE_list("cases", [], "Cases that go by a name, or all; a wrong one lists them.")
+_TASK = flags.DEFINE_enum(
+    "task", "train", ["train", "sample", "translate", "evaluate"], "What to time of --config."
+)
+_BATCH_SIZES = flags.DEFINE_list("batch_sizes", [], "Of --config, instead of its own.")
+_AGAINST = flags.DEFINE_enum("against", "", ["", "torch"], "What to compare with.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Blocks of each side.", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 3.0, "Of a block, about.", lower_bound=0.0)
+_COMPILE = flags.DEFINE_float(
+    "compile_seconds", 300.0, "The most for PyTorch's first iteration; 0: no torch.compile."
+)
+_STARTUP = flags.DEFINE_bool("startup", False, "Time the way to the first step of --config.")
+_GROWTH = flags.DEFINE_bool("growth", False, "Time --config over batch, image size and width.")
+_OUT = flags.DEFINE_string("out", None, "A file to write the results to: .json.")
+_FIGURE = flags.DEFINE_string("figure", None, "A file to draw the growth in: .svg or .png.")
+
+
+def main(arguments: list[str]) -> None:
+    from gans import writers
+    from gans.benchmark import growth, report
+    from gans.errors import UserError
+
+    out = Path(_OUT.value) if _OUT.value else None
+    figure = Path(_FIGURE.value) if _FIGURE.value else None
+    if out is not None and out.suffix != ".json":
+        raise UserError(f"--out={out} must end in .json.")
+    if figure is not None:
+        growth.check(figure)
+    content = writers.read_json(_file(arguments)) if arguments else _measured()
+    if out is not None:
+        writers.write_json(out, content)
+    print(report.markdown(content), end="")
+    if figure is not None:
+        if not content.get("growth"):
+            raise UserError("--figure draws the growth, which these results have not: --growth.")
+        growth.draw(content["growth"], figure)
+
+
+def _file(arguments: list[str]) -> Path:
+    from gans.errors import UserError
+
+    if len(arguments) > 1 or not arguments[0].endswith(".json") or _CONFIG.value or _CASES.value:
+        raise UserError("Give one .json file of results alone, or flags that say what to time.")
+    return Path(arguments[0])
+
+
+def _measured() -> dict:
+    """What the flags ask for."""
+    from gans.benchmark import growth, machine, run, startup
+    from gans.errors import UserError
+
+    how = run.How(_ROUNDS.value, _SECONDS.value, _AGAINST.value, _COMPILE.value)
+    if not (_STARTUP.value or _GROWTH.value):
+        return run.run(_cases(), how, _say)
+    if _CONFIG.value is None:
+        raise UserError("Name the experiment to time: --config=configs/dcgan_digits.py.")
+    path = flags.FLAGS["config"].config_filename
+    content = {"machine": machine.describe(), "how": how._asdict(), "cautions": []}
+    if _STARTUP.value:
+        content["startup"] = [startup.measure(path, _CONFIG.value)]
+    if _GROWTH.value:
+        content["growth"] = growth.sweep(path, _CONFIG.value, how, _say)
+    return content
+
+
+def _cases() -> list:
+    from gans.benchmark import cases
+    from gans.errors import UserError
+
+    if bool(_CASES.value) == bool(_CONFIG.value):
+        known = ", ".join(cases.NAMED)
+        raise UserError(f"Say what to time: --config=configs/x.py, or --cases=all or of {known}.")
+    if _CONFIG.value:
+        name = Path(flags.FLAGS["config"].config_filename.partition(":")[0]).stem
+        name = name if _TASK.value == "train" else f"{_TASK.value} {name}"
+        if not _BATCH_SIZES.value:
+            return [cases.make(name, _TASK.value, _CONFIG.value, {})]
+        return [
+            cases.make(f"{name}, {size}", _TASK.value, _CONFIG.value, {"data.batch_size": size})
+            for size in map(_count, _BATCH_SIZES.value)
+        ]
+    chosen = list(cases.NAMED) if _CASES.value == ["all"] else _CASES.value
+    if unknown := [name for name in chosen if name not in cases.NAMED]:
+        raise UserError(f"No case is called {unknown[0]}; there are {', '.join(cases.NAMED)}.")
+    return [_named(name, *cases.NAMED[name]) for name in chosen]
+
+
+def _named(name: str, task: str, config: str, changes: dict):
+    from gans.benchmark import cases
+
+    module = importlib.import_module(f"configs.{config}")
+    return cases.make(name, task, module.get_config(), changes)
+
+
+def _count(text: str) -> int:
+    from gans.errors import UserError
+
+    if not text.isdecimal() or not int(text):
+        raise UserError(f"--batch_sizes has {text!r}: give numbers above 0, as in 32,64.")
+    return int(text)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main, takes_arguments=True)

@@ -1,0 +1,1 @@
+"""How fast training, sampling, translating and evaluating are, alone and beside PyTorch."""

@@ -1,0 +1,340 @@
+"""Our side of each task, as the commands run it; `gans.benchmark.peers.sides` is the other.
+
+Every side has the methods
+
+    facts()           how many iterations it runs at least at a time, and the memory taken
+    first()           seconds of the first iteration, in which all is compiled
+    block(count)      seconds of some iterations, and of these the wait for data
+    question()        what another side must know to compute the same, and our answers
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import tempfile
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gans import build, parallel
+from gans.benchmark import data, flops, machine
+from gans.benchmark.cases import Case
+from gans.data.pipeline import make_pipeline
+from gans.sampling import Sampler, latents, render
+from gans.state import GanState, NetState
+from gans.translating import Translator
+from gans.update import update
+
+ITERATIONS = 3  # that are compared
+_PICTURE = 64  # side of the picture that is compared, a single tile
+_SAMPLES = 16  # that are compared
+
+
+class Side:
+    """What all our sides share."""
+
+    grain = 1  # iterations that it runs at least at a time
+
+    def __init__(self, case: Case):
+        jax.devices()
+        self.case, self._before = case, machine.peak_memory()
+
+    def facts(self) -> dict[str, Any]:
+        """What is known without running anything further."""
+        stats = jax.devices()[0].memory_stats() or {}
+        return {
+            "grain": self.grain,
+            "device": jax.devices()[0].device_kind,
+            "devices": jax.device_count(),
+            "memory_before_mib": round(self._before / 2**20),
+            "peak_memory_mib": round(machine.peak_memory() / 2**20),
+            "peak_device_memory_mib": round(stats.get("peak_bytes_in_use", 0) / 2**20) or None,
+        }
+
+    def first(self) -> float:
+        """Seconds of the first iterations, as few as can be."""
+        return self.block(self.grain)[0]
+
+    def block(self, count: int) -> tuple[float, float]:
+        """Seconds of iterations, and of these the wait for data."""
+        start = time.perf_counter()
+        for _ in range(count):
+            self.iteration()
+        return time.perf_counter() - start, 0.0
+
+    def iteration(self) -> None:
+        """Does what is timed, to the end."""
+        raise NotImplementedError
+
+    def demand(self) -> flops.Demand | None:
+        """What one iteration takes, where it is one program."""
+        return None
+
+
+class Training(Side):
+    """Iterations of training, in the chunks and over the devices that `gans.train` runs them.
+
+    As there, the host is one chunk behind: it waits for the metrics of a chunk when the next
+    one is on its way.
+    """
+
+    def __init__(self, case: Case):
+        super().__init__(case)
+        self._config = config = case.read_config()
+        self._mesh = parallel.make_mesh(config.mesh.data)
+        parallel.check_batch_size(config.data.batch_size, self._mesh)
+        self._source = data.source(config)
+        self._info = self._source.info(config.data.labels)
+        self._game = build.game(config)
+        # A compiled loop has one length; where steps are called one by one, any will do.
+        on_cpu = jax.default_backend() == "cpu"
+        self.grain = 1 if on_cpu else config.train.steps_per_call
+        self._pipeline = make_pipeline(
+            self._source,
+            batch_size=config.data.batch_size,
+            seed=config.seed,
+            labels=config.data.labels,
+            resident_mib=config.data.resident_mib,
+        )
+        step = functools.partial(update, game=self._game)
+        self._chunk = parallel.jit_chunk(step, self._pipeline.batch, self._mesh)
+        everywhere = parallel.replicated(self._mesh)
+        self._resident = parallel.put(self._pipeline.resident, everywhere)
+        self._state, self._done = None, 0
+
+    def first(self) -> float:
+        """Seconds of the first iterations, of a state that is there."""
+        self._state = jax.block_until_ready(self._start(self._config))
+        return super().first()
+
+    def _start(self, config: ConfigDict) -> GanState:
+        start = build.start(config, self._game, self._info)
+        with build.fitting():
+            return jax.jit(start, out_shardings=parallel.replicated(self._mesh))(
+                jax.random.key(config.seed)
+            )
+
+    def block(self, count: int) -> tuple[float, float]:
+        """Seconds of iterations, a multiple of the grain, and of these the wait for data."""
+        size = self._config.train.steps_per_call
+        sizes = [size] * (count // size) + ([count % size] if count % size else [])
+        feeds = self._pipeline.feeds(self._done, sizes)
+        start, waited, behind = time.perf_counter(), 0.0, None
+        for _ in sizes:
+            asked = time.perf_counter()
+            feed = next(feeds)
+            waited += time.perf_counter() - asked
+            self._state, metrics = self._chunk(self._state, self._resident, feed)
+            jax.device_get(behind)
+            behind = metrics
+        jax.device_get(behind)
+        jax.block_until_ready(self._state)
+        self._done += count
+        return time.perf_counter() - start, waited
+
+    def demand(self) -> flops.Demand:
+        """Of one step."""
+
+        def step(state: GanState, resident: Any, feed: Any) -> Any:
+            return update(state, self._pipeline.batch(resident, feed), game=self._game)
+
+        feed = jax.tree.map(lambda x: x[0], next(self._pipeline.feeds(0, [1])))
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (self._state, self._resident, feed)
+        )
+        return flops.demand(step, *shapes, donate_argnums=0)
+
+    def question(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Networks to start from, a batch and noise, and every loss term in some iterations.
+
+        All iterations see the same batch and noise, so that from one to the next nothing but
+        the optimizers changes a loss. In float32 and without dropout.
+        """
+        config = exact(self._config)
+        batch = self._batch()
+        game = self._game
+        noise = {}
+        if "latent_dim" in config.game:
+            shape = (config.data.batch_size, config.game.latent_dim)
+            noise = {"latent": jax.random.normal(jax.random.key(1), shape)}
+            game = dataclasses.replace(game, draw=lambda key, batch, axis_name: noise)
+        state = self._start(config)
+        given = {
+            "nets": {name: variables(net) for name, net in state.nets.items()},
+            "batch": jax.device_get(batch),
+            "noise": jax.device_get(noise),
+            "iterations": ITERATIONS,
+        }
+        chunk = parallel.jit_chunk(
+            functools.partial(update, game=game), lambda resident, feed: resident, self._mesh
+        )
+        feed = np.zeros((ITERATIONS, self._mesh.size), np.int32)
+        with jax.default_matmul_precision("highest"):
+            _, metrics = chunk(state, batch, feed)
+        terms = {f"{p.name}/{term}" for p in game.players for term in p.terms}
+        return given, {name: np.asarray(metrics[name]) for name in terms}
+
+    def _batch(self) -> Any:
+        feed = jax.tree.map(lambda x: x[0], next(self._pipeline.feeds(0, [1])))
+        everywhere = parallel.replicated(self._mesh)
+        return jax.jit(self._pipeline.batch, out_shardings=everywhere)(self._resident, feed)
+
+
+def exact(config: ConfigDict) -> ConfigDict:
+    """A config with nets that compute in float32 and drop nothing."""
+    config = config.copy_and_resolve_references()
+    for net in config.nets.values():
+        net.dtype = "float32"
+        if "dropout" in net:
+            net.dropout = 0.0
+    return config
+
+
+def variables(net: NetState) -> dict[str, Any]:
+    """Parameters and running statistics of a network, as numpy arrays."""
+    return jax.device_get({"params": net.params, **net.model_state})
+
+
+class _Generating(Side):
+    """What tasks with one trained generator share: the generator, here not trained."""
+
+    def __init__(self, case: Case):
+        super().__init__(case)
+        self.config = case.read_config()
+        source = data.source(self.config)
+        self.info = source.info(self.config.data.labels)
+        start = build.start(self.config, build.game(self.config), self.info)
+        with build.fitting():
+            self.nets = jax.jit(start)(jax.random.key(self.config.seed)).nets
+
+
+class Sampling(_Generating):
+    """Images from latent vectors as `experiments.sample` makes them, to arrays on the host."""
+
+    def __init__(self, case: Case):
+        super().__init__(case)
+        # Statistics of a network that has seen something, so that they make a difference.
+        net = self.nets["generator"]
+        model_state = jax.tree.map(_unlike, net.model_state)
+        self.sampler = Sampler(
+            net.replace(model_state=model_state),
+            latent_dim=self.config.game.latent_dim,
+            classes=self.info.classes,
+            image_shape=self.info.image_shape,
+            step=0,
+        )
+
+    def iteration(self) -> None:
+        self.sampler.sample(self.case.fields["num"])
+
+    def demand(self) -> flops.Demand:
+        num = self.case.fields["num"]
+        latent = jax.ShapeDtypeStruct((num, self.config.game.latent_dim), jnp.float32)
+        shape = (num, len(self.info.classes))
+        label = jax.ShapeDtypeStruct(shape, jnp.float32) if self.info.classes else None
+        return flops.demand(render, self.sampler.net, latent, label)
+
+    def question(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The generator and latent vectors, and its images before they become whole numbers."""
+        net, classes = self.sampler.net, len(self.info.classes)
+        latent = latents(0, 0, _SAMPLES, self.sampler.latent_dim)
+        label = (jax.nn.one_hot(np.arange(_SAMPLES) % classes, classes),) if classes else ()
+        with jax.default_matmul_precision("highest"):
+            images, _ = jax.jit(lambda net, *x: net(*x, train=False))(net, latent, *label)
+        given = {
+            "nets": {"generator": variables(net)},
+            "inputs": jax.device_get((latent, *label)),
+        }
+        return given, {"images": np.asarray(images)}
+
+
+def _unlike(x: jax.Array) -> jax.Array:
+    """Other statistics, variances staying above zero."""
+    return x + 0.3 * jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape)
+
+
+class Translating(_Generating):
+    """A picture translated as `experiments.translate` does, in tiles or as a whole."""
+
+    def __init__(self, case: Case):
+        super().__init__(case)
+        modules = build.nets(self.config)
+        channels = self.info.image_shape[-1]
+        self.translator = Translator(
+            self.nets["generator_ab"],
+            channels=channels,
+            multiple=modules["generator_ab"].multiple,
+            image_size=self.info.image_shape[0],
+        )
+        height, width = case.fields["height"], case.fields["width"]
+        self.picture = data.photograph(height, width, channels)
+        if case.fields["whole"]:
+            multiple = self.translator.multiple
+            self.translator.tile = -(-max(height, width) // multiple) * multiple
+
+    def iteration(self) -> None:
+        self.translator.translate(self.picture)
+
+    def question(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The generator and a picture of one tile, and its translation.
+
+        Of a picture in tiles the norms' moments are estimates, so that another side's, made as
+        a whole, is not quite the same: see `gans.moments` for how nearly.
+        """
+        side = self.info.image_shape[0] if self.translator.whole else _PICTURE
+        picture = data.photograph(side, side, self.translator.channels)
+        with jax.default_matmul_precision("highest"):
+            translated = self.translator.translate(picture)
+        given = {
+            "nets": {"generator_ab": variables(self.translator.net)},
+            "inputs": (picture[None].astype(np.float32) / 127.5 - 1.0,),
+        }
+        # Rounded to whole numbers: half of one is what exact numbers may be off.
+        return given, {"levels": translated[None].astype(np.float32)}
+
+
+class Evaluating(_Generating):
+    """The evaluators of a config on a generator, as training runs them: ours alone.
+
+    The data set is the config's own, for networks that look at images have seen it. What is
+    kept of real images is kept in a folder of its own, which goes with the process.
+    """
+
+    def __init__(self, case: Case):
+        self._cache = tempfile.TemporaryDirectory()
+        os.environ["XDG_CACHE_HOME"] = self._cache.name
+        from gans.evaluation import Judge
+        from gans.subject import Reference
+
+        super().__init__(case)
+        config = self.config
+        source = build.data_source(config.data)
+        info = source.info(config.data.labels)
+        reference = Reference(config, parallel.make_mesh(config.mesh.data), source)
+        self._judge = Judge(config.evaluators, info, reference)
+        self._judge.prepare()
+        self._names = [name for name, spec in config.evaluators.items() if spec.every_steps > 0]
+
+    def iteration(self) -> None:
+        self._judge.run(self.nets, 0, self._names)
+
+
+TASKS = {
+    "train": Training,
+    "sample": Sampling,
+    "translate": Translating,
+    "evaluate": Evaluating,
+}
+
+
+def side(case: Case) -> Side:
+    """Our side of a case, in a process of its own."""
+    # What is read from a cache was not compiled, and its time would be of the disk.
+    jax.config.update("jax_enable_compilation_cache", False)
+    return TASKS[case.task](case)
