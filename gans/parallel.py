@@ -126,6 +126,7 @@ def jit_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> C
 
 def scan_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> Chunk:
     """Steps as one compiled `lax.scan`: the host is not asked in between."""
+    step = step if lives is None else _on_whole_networks(step, mesh)
 
     @functools.partial(_compile, mesh=mesh, lives=lives, feed=PartitionSpec(None, DATA))
     def compiled(state, resident, feed):
@@ -143,6 +144,7 @@ def loop_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> 
     For the CPU, which does not feel the calls: inside a compiled loop XLA computes the weight
     gradients of convolutions there in a form that was measured 25 times slower.
     """
+    step = step if lives is None else _on_whole_networks(step, mesh)
 
     @functools.partial(_compile, mesh=mesh, lives=lives, feed=PartitionSpec(DATA))
     def one(state, resident, feed):
@@ -157,6 +159,29 @@ def loop_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> 
         return state, jax.tree.map(lambda *x: jnp.stack(x), *metrics)
 
     return chunk
+
+
+def _on_whole_networks(step: Step, mesh: Mesh) -> Step:
+    """The step with divided networks gathered where they compute, and their gradients with them.
+
+    Left to choose, the compiler divides a convolution as its kernel is, and that went wrong: on
+    eight simulated devices gradients were 10 % off.
+    """
+
+    def gathered(apply_fn, variables, *inputs, **options):
+        whole = jax.lax.with_sharding_constraint(variables, replicated(mesh))
+        return apply_fn(whole, *inputs, **options)
+
+    def run(state, batch):
+        compute = {
+            name: net.replace(apply_fn=functools.partial(gathered, net.apply_fn))
+            for name, net in state.nets.items()
+        }
+        after, metrics = step(state.replace(nets=compute), batch)
+        nets = {n: net.replace(apply_fn=state.nets[n].apply_fn) for n, net in after.nets.items()}
+        return after.replace(nets=nets), metrics
+
+    return run
 
 
 def _compile(function: Chunk, *, mesh: Mesh, lives: Any, feed: PartitionSpec) -> Chunk:

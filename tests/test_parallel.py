@@ -99,7 +99,7 @@ class Dropping(nn.Module):
 
     @nn.compact
     def __call__(self, image, *, train):
-        x = layers.Conv(4, (3, 3), kernel_init=layers.NORMAL)(image)
+        x = layers.Conv(8, (3, 3), kernel_init=layers.NORMAL)(image)
         x = layers.InstanceNorm(affine=True)(x)
         x = nn.relu(layers.Dropout(0.5)(x, train=train))
         return jnp.tanh(layers.Conv(1, (3, 3))(x))
@@ -113,7 +113,7 @@ class Cycle(Setting):
         images = np.random.default_rng(0).uniform(-1, 1, (2, STEPS, DEVICES, 8, 8, 1))
         self.feed = dict(zip("ab", images.astype(np.float32), strict=True))
         nets = dict.fromkeys(cycle.GENERATORS, Dropping())
-        nets |= dict.fromkeys(cycle.DISCRIMINATORS, patchgan.Discriminator(features=4, depth=0))
+        nets |= dict.fromkeys(cycle.DISCRIMINATORS, patchgan.Discriminator(features=8, depth=0))
         start = jax.jit(
             lambda key: create_state(
                 key,
