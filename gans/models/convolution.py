@@ -36,9 +36,7 @@ def convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
       kernel: of the dtype of `x`.
       padding: zeros added before and after rows, and columns; less than the kernel's size.
     """
-    # Too small an image is XLA's to make an empty one of.
-    fits = min(_output_size(x, kernel, padding)) > 0
-    form = _narrow if fits and kernel.shape[-1] <= _NARROW else plain
+    form = _narrow if kernel.shape[-1] <= _NARROW else plain
     return _by_platform(form, plain, padding)(x, kernel)
 
 
@@ -118,9 +116,10 @@ def _flat_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -
 
 def _narrow(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     """The convolution with few outputs: all taps in one product, then shifted and added."""
-    (top, _), (left, _) = padding
+    (top, bottom), (left, right) = padding
     rows, columns, _, features = kernel.shape
-    height, width = _output_size(x, kernel, padding)
+    height = x.shape[1] + top + bottom - rows + 1
+    width = x.shape[2] + left + right - columns + 1
     seen = _matmul(x, _side_by_side(kernel)).reshape(*x.shape[:3], rows, columns, features)
     total = jnp.zeros((), jnp.float32)
     for i, j in itertools.product(range(rows), range(columns)):
@@ -138,12 +137,6 @@ def _narrow_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding)
     rows, columns, channels, features = kernel.shape
     dk = dk.reshape(channels, rows, columns, features).transpose(1, 2, 0, 3)
     return dk.astype(kernel.dtype)
-
-
-def _output_size(x: jax.Array, kernel: jax.Array, padding: Padding) -> tuple[int, int]:
-    sizes = zip(x.shape[1:3], padding, kernel.shape, strict=False)
-    height, width = (size + sum(border) - taps + 1 for size, border, taps in sizes)
-    return height, width
 
 
 def _side_by_side(kernel: jax.Array) -> jax.Array:

@@ -63,13 +63,12 @@ class Discriminator(nn.Module):
             if i > 0:
                 x = layers.InstanceNorm(affine=self.affine, dtype=self.dtype)(x)
             x = nn.leaky_relu(x, self.slope)
-        x = conv(1)(x)
-        if 0 in x.shape:
+        if min(x.shape[1:3]) < 2:  # 4x4 kernels, with one pixel added on each side
             raise ValueError(
                 f"images of {image.shape[1]}x{image.shape[2]} pixels are too small for a "
                 f"PatchGAN of depth {self.depth}"
             )
-        return x.astype(jnp.float32)
+        return conv(1)(x).astype(jnp.float32)
 
 
 class PixelDiscriminator(nn.Module):
