@@ -37,7 +37,7 @@ def convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
       padding: zeros added before and after rows, and columns; less than the kernel's size.
     """
     form = _narrow if kernel.shape[-1] <= _NARROW else plain
-    return _by_platform(form, plain, padding)(x, kernel)
+    return _by_platform(form, plain, padding, x, kernel)
 
 
 def plain(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -54,23 +54,22 @@ def _forward(x: jax.Array, kernel: jax.Array, padding: Padding):
 def _backward(padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array):
     x, kernel = saved
     forms = (_narrow_dx, _narrow_dk) if kernel.shape[-1] <= _NARROW else (_taps_dx, _flat_dk)
-    dx = _by_platform(forms[0], _plain_dx, padding)(x, kernel, dy)
-    dk = _by_platform(forms[1], _plain_dk, padding)(x, kernel, dy)
+    dx = _by_platform(forms[0], _plain_dx, padding, x, kernel, dy)
+    dk = _by_platform(forms[1], _plain_dk, padding, x, kernel, dy)
     return dx, dk
 
 
 convolution.defvjp(_forward, _backward)
 
 
-def _by_platform(on_cpu: Callable, elsewhere: Callable, padding: Padding) -> Callable:
-    def run(*args: jax.Array) -> jax.Array:
-        return jax.lax.platform_dependent(
-            *args,
-            cpu=functools.partial(on_cpu, padding=padding),
-            default=functools.partial(elsewhere, padding=padding),
-        )
-
-    return run
+# Compiled on its own, because the forms of equal layers are then traced once.
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _by_platform(on_cpu: Callable, elsewhere: Callable, padding: Padding, *args: jax.Array):
+    return jax.lax.platform_dependent(
+        *args,
+        cpu=functools.partial(on_cpu, padding=padding),
+        default=functools.partial(elsewhere, padding=padding),
+    )
 
 
 def _plain_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
