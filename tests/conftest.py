@@ -8,7 +8,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 # The same small programs are compiled by many tests, and by the commands that some of them start.
 cache = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 # Compiling takes most of the time, and the tests ask for right numbers, not for fast ones.
 os.environ["XLA_FLAGS"] = " ".join(

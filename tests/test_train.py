@@ -96,6 +96,19 @@ def test_one_compiled_loop_trains_as_single_calls_do(base, whole, tmp_path, monk
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])
+def test_a_step_is_compiled_once_in_a_run(base, tmp_path, monkeypatch, caplog, form):
+    monkeypatch.setattr(parallel, "jit_chunk", getattr(parallel, form))
+    config = base.copy_and_resolve_references()
+    # Chunks of 2 in which it logs, samples, evaluates, and does nothing of the kind.
+    config.update_from_flattened_dict({"train.num_steps": 10, "train.log_every": 6})
+    with jax.log_compiles():
+        train.run(config, tmp_path)
+    names = {"loop_chunk": "jit(one)", "scan_chunk": "jit(compiled)"}
+    said = [line for line in caplog.messages if line.startswith("Finished XLA compilation of ")]
+    assert sum(f" {names[form]} " in line for line in said) == 1, said
+
+
 def test_one_seed_gives_the_same_run_and_another_seed_another(base, whole, tmp_path):
     assert_same_bits(train.run(base, tmp_path / "same"), whole[1])
     other = base.copy_and_resolve_references()

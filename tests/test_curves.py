@@ -1,0 +1,91 @@
+"""Whole trainings in the fast forms of layers against the same in XLA's own convolutions."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gans.games import latent
+from gans.losses.adversarial import LOSSES
+from gans.models import convolution, dcgan, layers, resnet
+from gans.state import create_net, create_state
+from gans.update import update
+
+STEPS = 300
+
+
+def plainly_doubling(x, kernel, split):
+    """What `layers.doubling_conv` does at once: first the larger image, then the convolution."""
+    if split is layers._split_upsampled:
+        return convolution.plain(x.repeat(2, axis=1).repeat(2, axis=2), kernel, ((1, 1), (1, 1)))
+    assert split is layers._split_transposed_3
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        ((1, 2), (1, 2)),
+        lhs_dilation=(2, 2),  # zeros between the pixels
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def images(*shape):
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def of_dcgan():
+    """The losses of a game, `[STEPS, 3]`."""
+    game = latent.two_step(adversarial=LOSSES["non_saturating"], latent_dim=8)
+    feed = [{"image": image} for image in images(STEPS, 4, 8, 8, 1)]
+    nets = {
+        "generator": dcgan.Generator(image_size=8, channels=1, stem_features=8, features=(8,)),
+        "discriminator": dcgan.Discriminator(features=(8, 8), strides=(2, 1)),
+    }
+    state = create_state(
+        jax.random.key(0),
+        game,
+        feed[0],
+        nets=nets,
+        optimizers=dict.fromkeys(nets, optax.adam(1e-3, b1=0.5)),
+        weights=dict.fromkeys(("real", "fake", "adversarial"), 1.0),
+        ema_decays={},
+    )
+    step, losses = jax.jit(functools.partial(update, game=game)), []
+    for batch in feed:
+        state, metrics = step(state, batch)
+        losses.append([metrics[f"{player.name}/loss"] for player in game.players])
+    return np.asarray(losses)
+
+
+def of_resnet():
+    """Of CycleGAN's generator alone, towards given images: its game is chaotic when so small."""
+    net = resnet.Generator(features=4, blocks=1, channels=1)
+    given, wanted = images(2, STEPS, 1, 16, 16, 1)
+    state = create_net(jax.random.key(0), net, (given[0],), optax.adam(1e-3))
+
+    @jax.jit
+    def step(state, x, y):
+        def loss(params):
+            return jnp.square(state.replace(params=params)(x)[0] - y).mean()
+
+        value, grads = jax.value_and_grad(loss)(state.params)
+        return state.descend(grads), value
+
+    losses = []
+    for x, y in zip(given, wanted, strict=True):
+        state, value = step(state, x, y)
+        losses.append(value)
+    return np.asarray(losses)
+
+
+@pytest.mark.parametrize("training", [of_dcgan, of_resnet])
+def test_fast_and_plain_forms_train_alike_for_300_steps(monkeypatch, training):
+    fast = training()
+    monkeypatch.setattr(layers, "doubling_conv", plainly_doubling)
+    monkeypatch.setattr(layers, "convolution", convolution.plain)
+    plain = training()
+    assert np.ptp(fast, axis=0).min() > 0.1  # far more than the tolerance
+    np.testing.assert_allclose(fast, plain, rtol=1e-5, atol=1e-5)
