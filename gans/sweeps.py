@@ -49,17 +49,19 @@ def read(path: Path, names: Sequence[str]) -> dict[str, list[Overrides]]:
     """The points of sweeps that a config file defines, by the sweeps' names.
 
     Raises:
-      UserError: the file has no such sweep, or one of them does not yield dicts.
+      UserError: none is named, the file has no such sweep, or one does not yield dicts.
     """
     found: dict[str, Callable[[], Iterable[Overrides]]] = {
         name.removeprefix(_PREFIX): value
         for name, value in runpy.run_path(str(path)).items()
         if name.startswith(_PREFIX)
     }
+    known = ", ".join(sorted(found)) or "none"
+    if not names:
+        raise UserError(f"Name a sweep; {path} has {known}.")
     for name in names:
         if name not in found:
-            known = f"it has {', '.join(sorted(found))}" if found else "it has none"
-            raise UserError(f"{path} has no sweep {name!r}; {known}.")
+            raise UserError(f"{path} has no sweep {name!r}; it has {known}.")
     sweeps = {name: list(found[name]()) for name in dict.fromkeys(names)}
     for name, points in sweeps.items():
         if not points or not all(isinstance(point, Mapping) for point in points):

@@ -81,6 +81,8 @@ def test_an_unknown_sweep_names_the_known_ones(tmp_path):
     path.write_text("def sweep_b(): yield {}\ndef sweep_a(): yield {}\ndef sweep_c(): yield 3\n")
     with pytest.raises(UserError, match="no sweep 'd'; it has a, b, c"):
         sweeps.read(path, ["a", "d"])
+    with pytest.raises(UserError, match="Name a sweep; .* has a, b, c"):
+        sweeps.read(path, [])
     with pytest.raises(UserError, match="sweep_c .* must yield dicts"):
         sweeps.read(path, ["c"])
 
