@@ -35,7 +35,10 @@ _AGAINST = flags.DEFINE_enum("against", "", ["", "torch"], "What to compare with
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Blocks of each side.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 3.0, "Of a block, about.", lower_bound=0.0)
 _COMPILE = flags.DEFINE_float(
-    "compile_seconds", 300.0, "The most for PyTorch's first iteration; 0: no torch.compile."
+    "compile_seconds",
+    300.0,
+    "The most for PyTorch's first iteration; 0: no torch.compile.",
+    lower_bound=0.0,
 )
 _STARTUP = flags.DEFINE_bool("startup", False, "Time the way to the first step of --config.")
 _GROWTH = flags.DEFINE_bool("growth", False, "Time --config over batch, image size and width.")
@@ -54,13 +57,15 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--out={out} must end in .json.")
     if figure is not None:
         growth.check(figure)
+    if figure is not None and not (_GROWTH.value or arguments):
+        raise UserError("--figure draws the growth of costs: give --growth with it.")
     content = writers.read_json(_file(arguments)) if arguments else _measured()
+    print(report.markdown(content), end="", flush=True)
     if out is not None:
         writers.write_json(out, content)
-    print(report.markdown(content), end="")
     if figure is not None:
         if not content.get("growth"):
-            raise UserError("--figure draws the growth, which these results have not: --growth.")
+            raise UserError(f"There is nothing for --figure to draw in {arguments[0]}.")
         growth.draw(content["growth"], figure)
 
 
@@ -85,7 +90,8 @@ def _measured() -> dict:
     path = flags.FLAGS["config"].config_filename
     content = {"machine": machine.describe(), "how": how._asdict(), "cautions": []}
     if _STARTUP.value:
-        content["startup"] = [startup.measure(path, _CONFIG.value)]
+        changes = config_flags.get_override_values(flags.FLAGS["config"])
+        content["startup"] = [startup.measure(path, _CONFIG.value, changes)]
     if _GROWTH.value:
         content["growth"] = growth.sweep(path, _CONFIG.value, how, _say)
     return content

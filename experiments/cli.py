@@ -110,7 +110,7 @@ def _parse(argv: list[str]) -> list[str]:
     for argument, following in zip(argv[1:], [*argv[2:], ""], strict=False):
         name, equals, value = argument.lstrip("-").partition("=")
         path = value if equals else following
-        if name == "config" and not Path(path.rpartition(":")[0] or path).is_file():
+        if name in ("config", "slurm") and not Path(path.rpartition(":")[0] or path).is_file():
             _fail(f"There is no config file {path}; look for one in configs/.")
     with _in_sentences():
         return flags.FLAGS(argv)

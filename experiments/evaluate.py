@@ -32,9 +32,9 @@ def main() -> None:
 
     if _ALL.value and _STEP.value is not None:
         raise UserError("--every_checkpoint leaves no --step to choose.")
-    asked = {"net": _NET, "weights": _WEIGHTS, "split": _SPLIT, "seed": _SEED}
-    asked |= dict.fromkeys(("num", "num_fake", "num_real"), _NUM)
-    changes = {name: flag.value for name, flag in asked.items() if flag.value is not None}
+    asked = {("net",): _NET, ("weights",): _WEIGHTS, ("split",): _SPLIT, ("seed",): _SEED}
+    asked[("num", "num_fake", "num_real")] = _NUM
+    changes = {names: flag.value for names, flag in asked.items() if flag.value is not None}
     workdir = Path(_WORKDIR.value)
     steps = evaluate.checkpoints(workdir) if _ALL.value else [_STEP.value]
     for line in evaluate.run(workdir, steps, changes):

@@ -9,11 +9,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
 FOLDER = "best"
+
+_HELD = "best"  # in the position: by what the state was the best
 
 
 class Best:
@@ -23,7 +24,6 @@ class Best:
       checkpoints: of the folder `best`.
       metric: an evaluator's name in the config, a slash, and one of its values.
       highest: whether more is better.
-      record: the evaluations so far, as `evaluation.read` gives them.
     """
 
     def __init__(
@@ -31,12 +31,13 @@ class Best:
         checkpoints: Checkpoints,
         metric: str,
         highest: bool,
-        record: Sequence[Mapping[str, Any]],
     ):
         self._checkpoints, self._sign = checkpoints, -1.0 if highest else 1.0
+        self._metric = metric
         self._evaluator, _, self._value = metric.partition("/")
-        known = (line["values"].get(self._value) for line in self._of_evaluator(record))
-        self._least = min((self._sign * x for x in known if x is not None), default=float("inf"))
+        # What the folder holds is what counts: the record also has numbers of other protocols.
+        held = (checkpoints.position() or {}).get(_HELD, {})
+        self._least = self._sign * held[metric] if metric in held else float("inf")
 
     def offer(self, lines: Sequence[Mapping[str, Any]], state: Any, position: dict) -> None:
         """Saves `state` if the lines of its evaluation have a better value than any before.
@@ -53,7 +54,8 @@ class Best:
             value = self._sign * line["values"][self._value]
             if value < self._least:
                 self._least = value
-                self._checkpoints.save(line["step"], state, position)
+                held = {self._metric: line["values"][self._value]}
+                self._checkpoints.save(line["step"], state, position | {_HELD: held})
 
     def _of_evaluator(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         return (line for line in lines if line["evaluator"] == self._evaluator)
@@ -74,4 +76,4 @@ def keeping(workdir: Path, config: ConfigDict) -> Iterator[Best | None]:
     if way not in ("lowest", "highest"):
         raise UserError(f"checkpoint.best_is is {way!r}: it must be lowest or highest.")
     with Checkpoints(workdir / FOLDER, keep=1) as checkpoints:
-        yield Best(checkpoints, metric, way == "highest", evaluation.read(workdir))
+        yield Best(checkpoints, metric, way == "highest")

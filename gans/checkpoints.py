@@ -170,6 +170,13 @@ class Checkpoints:
             self._at = chosen
             return Restored(chosen, *restored)
 
+    def position(self) -> dict | None:
+        """The position that the newest checkpoint holds, damaged or not; None if unreadable."""
+        try:
+            return json.loads((self._folder(self.latest_step()) / _POSITION).read_text())
+        except (TypeError, OSError, ValueError):
+            return None
+
     def wait(self) -> None:
         """Blocks until the save in flight is on disk.
 

@@ -19,21 +19,24 @@ def checkpoints(workdir: Path) -> list[int]:
     """The steps whose checkpoints a run keeps.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none, or no run.
     """
+    runs.read_config(workdir)  # which tells where there is no run at all
     steps = Checkpoints(workdir / "checkpoints", read_only=True).steps()
     if not steps:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
     return steps
 
 
-def run(workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[str, Any]) -> Iterator[str]:
+def run(
+    workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[tuple[str, ...], Any]
+) -> Iterator[str]:
     """Runs the evaluators of a run's config, and appends what they find to its record.
 
     Args:
       workdir: the run folder.
       steps: of the checkpoints to judge.
-      changes: values of evaluators' fields, for all those that have such a field.
+      changes: values of evaluators' fields, by the names that a field of the kind may have.
 
     Yields:
       What each evaluator found, in words, and what to mind.
@@ -49,12 +52,12 @@ def run(workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[str, Any
     for step in steps:
         restored = sampling.restore(workdir, config, info, step)
         for line in judge.run(restored.state.nets, restored.step):
-            append_lines(workdir / evaluation.FILE, [line])
             yield evaluation.in_words(line)
             yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))
+            append_lines(workdir / evaluation.FILE, [line])
 
 
-def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+def _changed(config: ConfigDict, changes: Mapping[tuple[str, ...], Any]) -> ConfigDict:
     """The evaluators of a config with the changes, none of which may be without effect."""
     evaluators = config.get("evaluators")
     if not evaluators:
@@ -62,11 +65,10 @@ def _changed(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
             "The run's config has no evaluators, so there is nothing to judge it by; add the "
             "section evaluators to its config.json, as in configs/dcgan_cifar10.py."
         )
-    for name, value in changes.items():
-        has_it = [spec for spec in evaluators.values() if name in spec]
-        for spec in has_it:
+    for names, value in changes.items():
+        having = [(spec, name) for spec in evaluators.values() for name in names if name in spec]
+        if not having:
+            raise UserError(f"No evaluator of the run has a field {' or '.join(names)}.")
+        for spec, name in having:
             spec[name] = value
-    fields = {field for spec in evaluators.values() for field in spec}
-    if changes and not fields & set(changes):
-        raise UserError(f"No evaluator of the run has a field {' or '.join(changes)}.")
     return evaluators

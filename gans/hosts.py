@@ -25,6 +25,7 @@ from gans.errors import UserError
 
 _HEARTBEAT = 20  # seconds of silence after which a process counts as dead
 _SHUTDOWN = 15  # seconds that the others are waited for at the end
+_OWN = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # errors that no other process causes
 _VISIBLE = 60  # seconds that network storage may take to show a file to other hosts
 
 
@@ -107,6 +108,11 @@ def are_several() -> bool:
     return jax.process_count() > 1
 
 
+def all_agree(yes: bool) -> bool:
+    """Whether this is true in every process; all have to ask."""
+    return yes if not are_several() else bool(multihost_utils.process_allgather(yes).all())
+
+
 @contextlib.contextmanager
 def first_ahead() -> Iterator[None]:
     """Lets the first process go through alone, and then the others."""
@@ -161,7 +167,7 @@ def whose_fault(error: BaseException) -> str | None:
         return whose_fault(error.__cause__)
     # On the CPU the runtime raises ValueError.
     lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
-    if not (are_several() and lost):
+    if not (are_several() and lost) or str(error).startswith(_OWN):
         return None
     return (
         f"Process {jax.process_index()} of {jax.process_count()} lost the others "

@@ -58,6 +58,11 @@ class Progress:
         if self._then is None:
             self._step, self._then = step, time.perf_counter()
 
+    def leave_out(self, seconds: float) -> None:
+        """Takes time that went into something else than training out of the next speed."""
+        if self._then is not None:
+            self._then += seconds
+
     def note(self, *lines: str) -> None:
         """Prints lines of their own, above the bar."""
         for line in lines if self._shown else ():

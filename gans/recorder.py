@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -80,9 +81,26 @@ class Recorder:
         self._count = 0
         self._waited = 0.0
 
-    def resume(self, position: dict) -> None:
-        """Takes up the sums that a checkpoint's position kept."""
+    def resume(
+        self, position: dict, copy: Callable[[], GanState], record: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Takes up what a checkpoint's position kept: sums, and evaluations that were cut off.
+
+        Args:
+          position: of the checkpoint.
+          copy: makes a copy of its state.
+          record: the evaluations so far, as `evaluation.read` gives them.
+        """
         self._sums, self._count = dict(position.get("sums", {})), position.get("count", 0)
+        step = position["iteration"]
+        done = {line["evaluator"] for line in record if line["step"] == step}
+        due = [
+            name
+            for name in position.get("evaluators", ())
+            if name not in done and name in self._config.evaluators
+        ]
+        if due:
+            self._evaluate(step, due, copy(), position)
 
     def record(self, boundary: Boundary) -> None:
         """Handles one boundary, in order; blocks until the device has come to it.
@@ -128,12 +146,23 @@ class Recorder:
         for name, is_finite in finite.items():
             if not is_finite:
                 raise UserError(self._diverged(f"a number in the {name}", boundary.step))
-        position = {"iteration": boundary.step, "sums": self._sums, "count": self._count}
+        position = {
+            "iteration": boundary.step,
+            "sums": self._sums,
+            "count": self._count,
+            "evaluators": list(boundary.evaluators),
+        }
         if boundary.save:
             self._checkpoints.save(boundary.step, state, position)
-        if not boundary.evaluators:
-            return
-        lines = self._judge.run(state.nets, boundary.step, boundary.evaluators)
+        if boundary.evaluators:
+            self._evaluate(boundary.step, boundary.evaluators, state, position)
+
+    def _evaluate(
+        self, step: int, evaluators: Sequence[str], state: GanState, position: dict
+    ) -> None:
+        start = time.perf_counter()
+        lines = self._judge.run(state.nets, step, evaluators)
+        self._progress.leave_out(time.perf_counter() - start)
         self._writer.evaluations(lines)
         self._progress.note(*map(evaluation.in_words, lines))
         if self._best is not None:

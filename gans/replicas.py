@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, hosts, parallel, runs, stopping
+from gans import best, build, evaluation, hosts, parallel, runs, stopping
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
@@ -68,7 +68,8 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
     source = build.data_source(config.data)
-    alone = [set_up(config, mesh, source) for config in configs]
+    alone = [set_up(config, mesh, source)]
+    alone += [set_up(each, mesh, source, like=alone[0]) for each in configs[1:]]
     together = _side_by_side(alone, mesh)
     with contextlib.ExitStack() as stack:
         folders = []
@@ -128,13 +129,15 @@ def _side_by_side(alone: Sequence[Setup], mesh: parallel.Devices) -> Setup:
     shapes = jax.eval_shape(lambda key: _stack([first.start(key)] * len(alone)), jax.random.key(0))
     lives = parallel.shardings(shapes, mesh, fsdp=first.config.mesh.fsdp)
     chunk = parallel.jit_chunk(step, to_batch, mesh, lives)
-    resident = parallel.put(first.pipeline.resident, first.everywhere)
     return dataclasses.replace(
         first,
         lives=lives,
         pipeline=_Pipelines(pipelines),
-        advance=lambda state, feed: chunk(state, resident, feed),
-        show=jax.jit(jax.vmap(first.preview), out_shardings=first.everywhere),
+        advance=lambda state, feed: chunk(state, first.resident, feed),
+        show=jax.jit(
+            lambda nets: jax.vmap(first.preview)(parallel.gathered(nets, mesh)),
+            out_shardings=first.everywhere,
+        ),
         snapshot=jax.jit(jax.vmap(snapshot), out_shardings=(lives, first.everywhere)),
     )
 
@@ -185,7 +188,9 @@ def _train(
         recorders = {}
         for k, (setup, workdir) in enumerate(zip(alone, workdirs, strict=True)):
             recorder = _recorder(stack, setup, workdir, folders[k], first, shown=k == 0)
-            recorder.resume(positions[k])
+            # An entry of an array is a copy.
+            copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
+            recorder.resume(positions[k], copy, evaluation.read(workdir))
             recorders[k] = recorder
         loop = Loop(together, stack.enter_context(stopping.watched()), state, first)
         for boundary in one_behind(loop.boundaries()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -34,10 +35,12 @@ class Setup:
       lives: where each array of the state does.
       everywhere: the sharding of what every device has.
       pipeline: the stream of feeds.
+      resident: of the data, what stays on the devices.
       advance: `(state, feed) -> (state, metrics)`, a chunk of steps that donates the state.
       preview: makes the samples.
       show: `nets -> images`, the preview compiled.
       snapshot: see `gans.recorder.snapshot`.
+      reference: the real images to the evaluators.
       judge: the evaluators.
     """
 
@@ -48,15 +51,28 @@ class Setup:
     lives: GanState
     everywhere: jax.sharding.Sharding
     pipeline: Pipeline
+    resident: Any
     advance: Callable[[GanState, Feed], tuple[GanState, Metrics]]
     preview: Callable
     show: Callable
     snapshot: Callable
+    reference: Reference
     judge: Judge
 
 
-def set_up(config: ConfigDict, mesh: parallel.Devices, source: Source | Unpaired) -> Setup:
+def set_up(
+    config: ConfigDict,
+    mesh: parallel.Devices,
+    source: Source | Unpaired,
+    like: Setup | None = None,
+) -> Setup:
     """Builds everything but the state.
+
+    Args:
+      config: as in `configs/`.
+      mesh: the devices.
+      source: the data.
+      like: of another run on the same data, with which to share what does not differ.
 
     Raises:
       UserError: the config is not right, or does not fit the data.
@@ -77,7 +93,8 @@ def set_up(config: ConfigDict, mesh: parallel.Devices, source: Source | Unpaired
     )
     chunk = parallel.jit_chunk(functools.partial(update, game=game), pipeline.batch, mesh, lives)
     everywhere = parallel.replicated(mesh)
-    resident = parallel.put(pipeline.resident, everywhere)
+    resident = like.resident if like else parallel.put(pipeline.resident, everywhere)
+    reference = like.reference if like else Reference(config, mesh, source)
 
     def advance(state: GanState, feed: Feed) -> tuple[GanState, Metrics]:
         return chunk(state, resident, feed)
@@ -90,11 +107,13 @@ def set_up(config: ConfigDict, mesh: parallel.Devices, source: Source | Unpaired
         lives=lives,
         everywhere=everywhere,
         pipeline=pipeline,
+        resident=resident,
         advance=advance,
         preview=preview,
-        show=jax.jit(preview, out_shardings=everywhere),
+        show=jax.jit(lambda nets: preview(parallel.gathered(nets, mesh)), out_shardings=everywhere),
         snapshot=jax.jit(snapshot, out_shardings=(lives, everywhere)),
-        judge=Judge(config.evaluators, info, Reference(config, mesh, source)),
+        reference=reference,
+        judge=Judge(config.evaluators, info, reference),
     )
 
 

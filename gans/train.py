@@ -10,9 +10,10 @@ import signal
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, hosts, parallel, runs, stopping
+from gans import best, build, evaluation, hosts, parallel, runs, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
@@ -109,7 +110,7 @@ def _train(setup: Setup, workdir: Path, checkpoints: Checkpoints) -> Loop:
             writer,
             progress,
         )
-        recorder.resume(position)
+        recorder.resume(position, lambda: jax.tree.map(jnp.copy, state), evaluation.read(workdir))
         loop = Loop(setup, asked, state, first)
         try:
             for boundary in one_behind(loop.boundaries()):

@@ -9,15 +9,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from gans import cache, parallel
+from gans import cache, hosts, parallel
 from gans.data.source import Source
+from gans.errors import UserError
 from gans.features.network import FeatureNet
 from gans.metrics.frechet import Moments
 from gans.sampling import Sampler, latents, render
@@ -142,14 +145,24 @@ def reference(
         digest.update(np.ascontiguousarray(block.images))
         digest.update(b"" if block.labels is None else np.ascontiguousarray(block.labels))
     path = cache.folder() / "views" / f"{digest.hexdigest()[:32]}.npz"
+    view = _cached(path, net, source)
+    if hosts.all_agree(view is not None):
+        return view
+    view = look(net, real(source, count, seed=seed), mesh, source.classes)
+    arrays = {name: x for name, x in vars(view).items() if isinstance(x, np.ndarray)}
+    try:
+        with atomic(path) as file:
+            np.savez(file, **arrays)
+    except UserError as error:  # what cannot be kept is computed again next time
+        warnings.warn(f"Features of real images are not kept: {error}", stacklevel=2)
+    return view
+
+
+def _cached(path: Path, net: FeatureNet, source: Source) -> View | None:
+    """The view in a file, or None if it is not there or damaged."""
     try:
         with np.load(path) as file:
             arrays = file["features"], file["logits"], file.get("labels")
             return View(net.name, net.classes, source.classes, *arrays)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        pass  # not there, or damaged: made anew
-    view = look(net, real(source, count, seed=seed), mesh, source.classes)
-    arrays = {name: x for name, x in vars(view).items() if isinstance(x, np.ndarray)}
-    with atomic(path) as file:
-        np.savez(file, **arrays)
-    return view
+        return None

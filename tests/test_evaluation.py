@@ -1,6 +1,7 @@
 """When evaluators run, what is written down, and which checkpoint is kept as the best."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -62,7 +63,7 @@ def test_words_leave_out_single_classes_and_deviations():
 @pytest.mark.parametrize("highest, kept", [(False, 30), (True, 20)])
 def test_the_best_state_stays_whatever_follows(tmp_path, highest, kept):
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        keeper = best.Best(checkpoints, "quality/fcd", highest, [])
+        keeper = best.Best(checkpoints, "quality/fcd", highest)
         for step, value in ((10, 5.0), (20, 6.0), (30, 4.0), (40, 5.5)):
             lines = [line(step, evaluator="other", fcd=0.0), line(step, fcd=value)]
             keeper.offer(lines, {"x": np.float32(value)}, {})
@@ -71,11 +72,18 @@ def test_the_best_state_stays_whatever_follows(tmp_path, highest, kept):
 
 
 def test_a_resumed_run_knows_what_was_best(tmp_path):
+    state = {"x": np.float32(0)}
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        keeper = best.Best(checkpoints, "quality/fcd", False, [line(10, fcd=5.0)])
-        keeper.offer([line(20, fcd=5.1)], {"x": np.float32(0)}, {})
+        best.Best(checkpoints, "quality/fcd", False).offer([line(10, fcd=5.0)], state, {})
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        keeper = best.Best(checkpoints, "quality/fcd", False)
+        keeper.offer([line(20, fcd=5.1), line(20, fcd=float("nan"))], state, {})
         checkpoints.wait()
-        assert checkpoints.steps() == []
+        assert checkpoints.steps() == [10]
+        # Of another metric it holds nothing yet.
+        best.Best(checkpoints, "quality/kcd", False).offer([line(30, kcd=9.0)], state, {})
+        checkpoints.wait()
+        assert checkpoints.steps() == [30]
         with pytest.raises(UserError, match="asks for 'fcd', which .* does not have: it has kcd"):
             keeper.offer([line(30, kcd=1.0)], {"x": np.float32(0)}, {})
 
@@ -128,6 +136,17 @@ def test_training_writes_down_every_evaluation_once(workdir):
     assert all(np.isfinite(value) for x in lines for value in x["values"].values())
 
 
+def test_an_evaluation_that_was_cut_off_is_made_up_for(workdir, tmp_path):
+    cut = tmp_path / "run"
+    shutil.copytree(workdir, cut)
+    *before, last = (cut / evaluation.FILE).read_text().splitlines(keepends=True)
+    (cut / evaluation.FILE).write_text("".join(before))
+    train.run(runs.read_config(cut), cut)
+    again = evaluation.read(cut)
+    assert [x["step"] for x in again] == [2, 4, 6]
+    assert again[-1]["values"] == json.loads(last)["values"]
+
+
 def test_the_best_checkpoint_is_kept_and_loaded(workdir):
     lines = {x["step"]: x["values"]["fcd"] for x in evaluation.read(workdir)}
     least = min(lines, key=lines.get)
@@ -142,7 +161,7 @@ def test_evaluating_again_finds_the_same(workdir):
     assert any("24 images" in line for line in cautions)
     after = evaluation.read(workdir)
     assert [x["values"] for x in after] == [x["values"] for x in before]
-    list(evaluate.run(workdir, [None], {"seed": 5, "num_fake": 30}))
+    list(evaluate.run(workdir, [None], {("seed",): 5, ("num", "num_fake"): 30}))
     other = evaluation.read(workdir)[-1]
     assert (other["protocol"]["seed"], other["protocol"]["num_fake"]) == (5, 30)
     assert other["values"] != after[-1]["values"]
@@ -154,7 +173,10 @@ def test_evaluation_of_what_is_not_there_is_an_error_in_words(workdir, tmp_path)
     with pytest.raises(UserError, match="no checkpoint of step 3"):
         list(evaluate.run(workdir, [3], {}))
     with pytest.raises(UserError, match="No evaluator of the run has a field number"):
-        list(evaluate.run(workdir, [None], {"number": 3}))
+        list(evaluate.run(workdir, [None], {("seed",): 5, ("number", "size"): 3}))
+    with pytest.raises(UserError, match="There is no run in"):
+        evaluate.checkpoints(tmp_path)
+    runs.note(tmp_path, runs.read_config(workdir), runs.read_info(workdir))
     with pytest.raises(UserError, match="has no checkpoint yet"):
         evaluate.checkpoints(tmp_path)
 
@@ -168,6 +190,6 @@ def test_an_old_run_without_evaluators_says_what_lacks(workdir, tmp_path):
 
 
 def test_a_cyclegan_is_evaluated_too(cycle_run, monkeypatch):
-    (words,) = evaluate.run(cycle_run, [None], {"num": 2})
+    (words,) = evaluate.run(cycle_run, [None], {("num",): 2})
     assert "cycle_a" in words and "inverted_ba" in words
     assert jax.device_count() == 8

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from gans import hosts, runs, sampling, train
+from gans import evaluation, hosts, runs, sampling, train
 from gans.errors import UserError
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD.
@@ -21,7 +21,7 @@ CHANGES = {
     "optim.generator.learning_rate": 0.05,
     "optim.discriminator.learning_rate": 0.05,
     "evaluators.overfitting.every_steps": 0,
-    "evaluators.quality.every_steps": 0,
+    "evaluators.quality.every_steps": 10_000,  # at the end alone
     "checkpoint.every_steps": 2,
     "train.log_every": 10,
     "train.sample_every": 0,
@@ -73,7 +73,8 @@ def steps(workdir):
     return [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
 
 
-def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, config):
+def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, config, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     two, one = tmp_path / "two", tmp_path / "one"
 
     processes = start(two, f"--config.train.num_steps={STEPS}")
@@ -109,6 +110,9 @@ def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, co
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
     lines = {path: (path / "metrics.jsonl").read_text().count("\n") for path in (one, two)}
     assert lines[one] == lines[two]  # nothing was written twice
+    (mine,), (theirs,) = map(evaluation.read, (two, one))
+    assert mine["step"] == total
+    assert mine["values"]["fcd"] == pytest.approx(theirs["values"]["fcd"], rel=0.02)
 
 
 RESAVE = """
@@ -188,5 +192,11 @@ def test_what_lacks_to_join_is_said(given, complaint):
         hosts.connect(*given, timeout=1)
 
 
-def test_an_error_of_ones_own_is_not_blamed_on_others():
-    assert hosts.whose_fault(ValueError("Gloo all-reduce failed")) is None  # there is no other
+def test_an_error_of_ones_own_is_not_blamed_on_others(monkeypatch):
+    lost = ValueError("Gloo all-reduce failed")
+    assert hosts.whose_fault(lost) is None  # there is no other
+    monkeypatch.setattr(hosts, "are_several", lambda: True)
+    assert "lost the others (Gloo all-reduce failed)" in hosts.whose_fault(lost)
+    assert hosts.whose_fault(ValueError("negative dimensions")) is None
+    short = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
+    assert hosts.whose_fault(short) is None

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from gans.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -36,12 +38,20 @@ class Case:
         if self.task == "train":
             return self.config["data"]["batch_size"]
         if self.task == "evaluate":
-            return self.config["evaluators"]["quality"]["num_fake"]
+            quality = self.config["evaluators"]["quality"]
+            return quality["num_fake"] if "num_fake" in quality else quality["num"]
         return self.fields.get("num", 1)
 
 
 def make(name: str, task: str, config: ConfigDict, changes: Mapping[str, Any]) -> Case:
-    """A case of a config with some changes: fields by their paths, or fields of the task."""
+    """A case of a config with some changes: fields by their paths, or fields of the task.
+
+    Raises:
+      UserError: the networks of the config have no such task.
+    """
+    needed = _NEEDED.get(task, "")
+    if needed and needed not in config.nets:
+        raise UserError(f"{name}: --task={task} is for networks that the config has not.")
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict({path: x for path, x in changes.items() if "." in path})
     fields = DEFAULTS[task] | {path: x for path, x in changes.items() if "." not in path}
@@ -52,6 +62,7 @@ def make(name: str, task: str, config: ConfigDict, changes: Mapping[str, Any]) -
 PHOTOGRAPH = {"height": 1224, "width": 1632, "whole": False}
 DEFAULTS = {"train": {}, "sample": {"num": 10_000}, "translate": PHOTOGRAPH, "evaluate": {}}
 TASKS = tuple(DEFAULTS)
+_NEEDED = {"sample": "generator", "translate": "generator_ab"}
 
 
 class Named(NamedTuple):

@@ -73,13 +73,20 @@ def sweep(
     """
     found = []
     for axis, values in axes.items():
-        points = []
+        points, left_out = [], {}
         for value in values:
-            say(f"{axis} {value:g}")
-            with run.running(f"{axis} {value:g}"):
-                points.append({"value": value} | _point(case(config, axis, value), how))
+            try:
+                with run.running(f"{axis} {value:g}"):
+                    points.append({"value": value} | _point(case(config, axis, value), how))
+                say(f"{axis} {value:g}: {points[-1]['seconds_per_image']:.4g} s an image")
+            except UserError as error:  # as of images too small for the networks
+                left_out[f"{value:g}"] = str(error)
+                say(f"{axis} {value:g} is left out: {error}")
+        if not points:
+            raise UserError(f"No {axis} can be timed: {'; '.join(left_out.values())}")
         power = slope([p["value"] for p in points], [p["seconds_per_image"] for p in points])
         found.append({"config": path, "axis": axis, "points": points, "power": power})
+        found[-1] |= {"left_out": left_out} if left_out else {}
     return run.rounded(found)
 
 

@@ -29,6 +29,7 @@ from gans.data.pipeline import make_pipeline
 from gans.sampling import Sampler, latents, render
 from gans.state import GanState, NetState
 from gans.translating import Translator
+from gans.types import Game
 from gans.update import update
 
 ITERATIONS = 3  # that are compared
@@ -102,23 +103,27 @@ class Training(Side):
             labels=config.data.labels,
             resident_mib=config.data.resident_mib,
         )
-        step = functools.partial(update, game=self._game)
-        self._chunk = parallel.jit_chunk(step, self._pipeline.batch, self._mesh)
         everywhere = parallel.replicated(self._mesh)
         self._resident = parallel.put(self._pipeline.resident, everywhere)
-        self._state, self._done = None, 0
+        self._state, self._chunk, self._done = None, None, 0
 
     def first(self) -> float:
         """Seconds of the first iterations, of a state that is there."""
-        self._state = jax.block_until_ready(self._start(self._config))
+        state, self._chunk = self._begin(self._config, self._game, self._pipeline.batch)
+        self._state = jax.block_until_ready(state)
         return super().first()
 
-    def _start(self, config: ConfigDict) -> GanState:
-        start = build.start(config, self._game, self._info)
+    def _begin(
+        self, config: ConfigDict, game: Game, to_batch: parallel.ToBatch
+    ) -> tuple[GanState, parallel.Chunk]:
+        """A state, on the devices where it is to live, and what trains it."""
+        start, key = build.start(config, game, self._info), jax.random.key(config.seed)
         with build.fitting():
-            return jax.jit(start, out_shardings=parallel.replicated(self._mesh))(
-                jax.random.key(config.seed)
-            )
+            shapes = jax.eval_shape(start, key)
+            lives = parallel.shardings(shapes, self._mesh, fsdp=config.mesh.fsdp)
+            state = jax.jit(start, out_shardings=lives)(key)
+        step = functools.partial(update, game=game)
+        return state, parallel.jit_chunk(step, to_batch, self._mesh, lives)
 
     def block(self, count: int) -> tuple[float, float]:
         """Seconds of iterations, a multiple of the grain, and of these the wait for data."""
@@ -164,16 +169,13 @@ class Training(Side):
             shape = (config.data.batch_size, config.game.latent_dim)
             noise = {"latent": jax.random.normal(jax.random.key(1), shape)}
             game = dataclasses.replace(game, draw=lambda key, batch, axis_name: noise)
-        state = self._start(config)
+        state, chunk = self._begin(config, game, lambda resident, feed: resident)
         given = {
             "nets": {name: variables(net) for name, net in state.nets.items()},
             "batch": jax.device_get(batch),
             "noise": jax.device_get(noise),
             "iterations": ITERATIONS,
         }
-        chunk = parallel.jit_chunk(
-            functools.partial(update, game=game), lambda resident, feed: resident, self._mesh
-        )
         feed = np.zeros((ITERATIONS, self._mesh.size), np.int32)
         with jax.default_matmul_precision("highest"):
             _, metrics = chunk(state, batch, feed)

@@ -73,7 +73,8 @@ def run(cases: Sequence[Case], how: How, say: Say = lambda line: None) -> dict[s
     for case in cases if how.against else ():
         content["cautions"] += _unlike(case)
     say("the device's ceiling")
-    content["ceilings"], on_gpu = ceilings(cases, how)
+    with running("the device's ceiling"):
+        content["ceilings"], on_gpu = ceilings(cases, how)
     content["cases"] = []
     for case in cases:
         say(case.name)

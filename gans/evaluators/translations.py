@@ -72,7 +72,8 @@ class Translations:
 
     def _generator(self, subject: Subject, way: str) -> NetState:
         net = subject.nets[f"generator_{way}"]
-        return net.averaged() if self.averaged else net
+        net = net.averaged() if self.averaged else net
+        return jax.device_put(net, parallel.replicated(subject.reference.mesh))
 
     def _distances(self, reference: Reference, images, made) -> tuple[dict, dict]:
         net, numbers, cautions = reference.net(self.net, self.weights), {}, []

@@ -187,7 +187,8 @@ def shares(parallel: int) -> list[Share]:
 def _gpus() -> list[str]:
     """The names of the GPUs that are to be seen."""
     if _DEVICES in os.environ:
-        return [name for name in os.environ[_DEVICES].split(",") if name.strip()]
+        names = map(str.strip, os.environ[_DEVICES].split(","))
+        return [name for name in names if name and not name.startswith("-")]  # -1 is none
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).split()

@@ -105,7 +105,7 @@ def sbatch(parameters: ConfigDict, extra: Sequence[str]) -> dict:
         "signal_delay_s": parameters.save_s,
         "setup": list(parameters.setup),
         "stderr_to_stdout": True,
-        "additional_parameters": ({"requeue": True} if parameters.requeue else {}) | free,
+        "additional_parameters": {"requeue" if parameters.requeue else "no_requeue": True} | free,
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -116,7 +116,10 @@ def _queued(folder: Path) -> Mapping[str, str]:
     if not path.exists():
         return {}
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-    alive = set(subprocess.check_output(command, text=True).split())
+    found = subprocess.run(command, capture_output=True, text=True)
+    if found.returncode:
+        raise UserError(f"Slurm does not say what is queued: {found.stderr.strip()}")
+    alive = set(found.stdout.split())
     return {name: number for name, number in read_json(path).items() if number in alive}
 
 
