@@ -117,7 +117,7 @@ class Training(Side):
         self, config: ConfigDict, game: Game, to_batch: parallel.ToBatch
     ) -> tuple[GanState, parallel.Chunk]:
         """A state, on the devices where it is to live, and what trains it."""
-        start, key = build.start(config, game, self._info), jax.random.key(config.seed)
+        start, key = build.start(config, self._game, self._info), jax.random.key(config.seed)
         with build.fitting():
             shapes = jax.eval_shape(start, key)
             lives = parallel.shardings(shapes, self._mesh, fsdp=config.mesh.fsdp)
