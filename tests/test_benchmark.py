@@ -70,7 +70,7 @@ def test_one_weight_of_another_value_is_refused(asked):
     )
     kernel[0, 0, 0, 0] += 0.3
     with pytest.raises(UserError, match=r"(d_real/real|d_fake/fake|adversarial).* here and .* the"):
-        agreement.compare(answers, sides.side(case, EAGER).answer(given), agreement.EXACT)
+        agreement.compare(answers, sides.side(case, EAGER).answer(given), agreement.TRAINED)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_another_optimizer_or_game_is_refused(asked, change):
     case, given, answers = question(asked, "conditional")
     other = cases.make("other", "train", case.read_config(), change)
     with pytest.raises(UserError, match="do not compute the same"):
-        agreement.compare(answers, sides.side(other, EAGER).answer(given), agreement.EXACT)
+        agreement.compare(answers, sides.side(other, EAGER).answer(given), agreement.TRAINED)
 
 
 def test_keras_epsilon_in_pytorchs_adam():
@@ -143,6 +143,15 @@ def test_answers_that_differ_are_refused(theirs, sentence):
     assert agreement.compare(answers, {"a": np.array([1.0, 2.001])}, 1e-3)["largest"] == 5e-4
     with pytest.raises(UserError, match=sentence):
         agreement.compare(answers, {name: np.array(x) for name, x in theirs.items()}, 1e-3)
+
+
+def test_each_iteration_has_a_tolerance_of_its_own():
+    ours, theirs = {"a": np.array([1.0, 2.0])}, {"a": np.array([1.001, 2.1])}
+    agreement.compare(ours, theirs, (1e-3, 0.06))
+    with pytest.raises(UserError, match=r"a\[0\] is .* 0.0005 of its size apart where 0.0004 "):
+        agreement.compare(ours, theirs, (4e-4, 0.06))
+    with pytest.raises(UserError, match=r"a\[1\] is .* 0.05 of its size apart where 0.001 "):
+        agreement.compare(ours, theirs, (1e-3, 1e-3))
 
 
 @pytest.mark.parametrize(

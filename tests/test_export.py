@@ -40,6 +40,8 @@ def digits(tmp_path_factory):
 
     config = cgan_digits.get_config("test")
     config.mesh.data = 1
+    config.evaluators.quality.every_steps = 0
+    config.evaluators.overfitting.every_steps = 0
     config.train.num_steps = 2
     workdir = tmp_path_factory.mktemp("digits")
     train.run(config, workdir)
@@ -52,6 +54,7 @@ def paper(tmp_path_factory):
 
     config = cyclegan_monet2photo_resnet.get_config("test")
     config.mesh.data = 1
+    config.evaluators.quality.every_steps = 0
     config.train.num_steps = 2
     workdir = tmp_path_factory.mktemp("paper")
     train.run(config, workdir)

@@ -16,6 +16,8 @@ def workdir(tmp_path_factory):
 
     config = cgan_digits.get_config("test")
     config.mesh.data = 1
+    config.evaluators.quality.every_steps = 0
+    config.evaluators.overfitting.every_steps = 0
     workdir = tmp_path_factory.mktemp("run")
     train.run(config, workdir)
     return workdir
