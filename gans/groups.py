@@ -103,7 +103,8 @@ def read_run(workdir: Path) -> Run:
     """
     config, info = runs.read_config(workdir), runs.read_info(workdir)
     try:
-        evaluations = evaluation.read(workdir)
+        # An evaluator that lacks something leaves a line without numbers.
+        evaluations = [line for line in evaluation.read(workdir) if line["values"]]
         metrics = _lines(workdir / "metrics.jsonl")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"The record of the run in {workdir} is damaged ({error}).") from None
