@@ -99,6 +99,7 @@ _PAGE = """<!doctype html>
   table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
   th, td {{ padding: .3rem .6rem; text-align: right; vertical-align: top; }}
   th {{ font-weight: 600; }}
+  .numbers th, .numbers td {{ padding: .3rem .35rem; }}
   th[scope=row] {{ text-align: left; padding-left: 0; }}
   tbody tr {{ border-top: 1px solid #ddd; }}
   td small, th small {{ display: block; font-weight: 400; }}
@@ -106,7 +107,7 @@ _PAGE = """<!doctype html>
   .numbers td small {{ white-space: normal; }}
   .fields td, .fields th, .strips td, .strips th {{ text-align: left; }}
   .strips {{ table-layout: fixed; width: 100%; }}
-  .strips th:first-child {{ width: 5.5rem; overflow-wrap: anywhere; }}
+  .strips th:first-child {{ width: 6.5rem; overflow-wrap: anywhere; }}
   .strips:has(th:nth-child(4)) {{ min-width: 600px; }}
   .strips.one th:first-child {{ font-weight: 400; }}
   img {{ max-width: 100%; height: auto; image-rendering: pixelated; display: block; }}
