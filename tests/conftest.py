@@ -62,7 +62,6 @@ def cycle_run(tmp_path_factory):
 
     config = cyclegan_small.get_config("test")
     config.mesh.data = 1
-    config.evaluators.quality.every_steps = 0
     workdir = tmp_path_factory.mktemp("cycle_run")
     train.run(config, workdir)
     return workdir
