@@ -252,6 +252,19 @@ def fetch(tree: Any, mesh: Mesh) -> Any:
     return jax.device_get(jax.device_put(tree, replicated(mesh)))
 
 
+def largest(number: int, mesh: Mesh) -> jax.Array:
+    """The largest of the numbers that processes give, int32; on its way, not waited for."""
+    split = NamedSharding(mesh, PartitionSpec(DATA))
+    own = np.full(jax.local_device_count(), number, np.int32)
+    numbers = jax.make_array_from_process_local_data(split, own, (mesh.size,))
+    return _largest(replicated(mesh))(numbers)
+
+
+@functools.cache
+def _largest(everywhere: NamedSharding) -> Callable[[jax.Array], jax.Array]:
+    return jax.jit(jnp.max, out_shardings=everywhere)
+
+
 def put(tree: Any, sharding: NamedSharding) -> Any:
     """Sends a tree of host arrays, of which every process has the whole, to the devices."""
 

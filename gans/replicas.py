@@ -192,7 +192,7 @@ def _train(
             copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
             recorder.resume(positions[k], copy, evaluation.read(workdir))
             recorders[k] = recorder
-        loop = Loop(together, stack.enter_context(stopping.watched()), state, first)
+        loop = Loop(together, stack.enter_context(stopping.watched(together.mesh)), state, first)
         for boundary in one_behind(loop.boundaries()):
             boundary = boundary._replace(metrics=jax.device_get(boundary.metrics))
             for k in [k for k in recorders if k not in failed]:

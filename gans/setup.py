@@ -32,6 +32,7 @@ class Setup:
       info: the facts about the data.
       game: who plays.
       start: from a key to the state that a new run starts from.
+      mesh: the devices.
       lives: where each array of the state does.
       everywhere: the sharding of what every device has.
       pipeline: the stream of feeds.
@@ -48,6 +49,7 @@ class Setup:
     info: DataInfo
     game: Game
     start: Callable[[jax.Array], GanState]
+    mesh: parallel.Devices
     lives: GanState
     everywhere: jax.sharding.Sharding
     pipeline: Pipeline
@@ -104,6 +106,7 @@ def set_up(
         info=info,
         game=game,
         start=start,
+        mesh=mesh,
         lives=lives,
         everywhere=everywhere,
         pipeline=pipeline,

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jax.experimental import multihost_utils
-
-from gans import hosts
+from gans import hosts, parallel
 
 Asked = Callable[[], int]
 """Called once after each chunk: the number of the signal that asked to stop, or 0."""
 
 
-def watched() -> contextlib.AbstractContextManager[Asked]:
-    """A context in which SIGTERM and Ctrl-C do not end the program, but are told of."""
-    return _by_runtime() if hosts.are_several() else _by_handler()
-
-
 @contextlib.contextmanager
-def _by_handler() -> Iterator[Asked]:
-    """The first signal is told of; a second one acts as it always does."""
-    received = [0]
+def received(sentence: str) -> Iterator[list[int]]:
+    """A list to which the first SIGTERM or Ctrl-C is added; a second one acts as it always does.
+
+    Args:
+      sentence: printed when it comes.
+    """
+    numbers: list[int] = []
     previous: dict[int, Any] = {}
 
     def receive(number: int, frame: Any) -> None:
         del frame
-        received[0] = number
+        numbers.append(number)
         restore()
         # Not print, which must not be entered twice, and may be at work just now.
-        os.write(2, b"\nStopping: the steps under way are finished and saved.\n")
+        os.write(2, f"\n{sentence}\n".encode())
 
     def restore() -> None:
         for number, handler in previous.items():
@@ -45,28 +41,27 @@ def _by_handler() -> Iterator[Asked]:
         for number in (signal.SIGTERM, signal.SIGINT):
             previous[number] = signal.signal(number, receive)
     try:
-        yield lambda: received[0]
+        yield numbers
     finally:
         restore()
 
 
 @contextlib.contextmanager
-def _by_runtime() -> Iterator[Asked]:
-    """JAX's runtime watches for SIGTERM, and lets all processes agree on when to stop."""
-    calls = itertools.count()
+def watched(mesh: parallel.Devices) -> Iterator[Asked]:
+    """A context in which SIGTERM and Ctrl-C do not end the program, but are told of.
 
-    def asked() -> int:
-        return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(calls)) else 0
+    Several processes all hear of a signal to one of them, a chunk later: what they answered is
+    looked at when the next chunk is on its way, so that the devices do not wait for it.
+    """
+    with received("Stopping: the steps under way are finished and saved.") as numbers:
+        if not hosts.are_several():
+            yield lambda: numbers[0] if numbers else 0
+            return
+        before = parallel.largest(0, mesh)
 
-    def pass_on(number: int, frame: Any) -> None:
-        del number, frame
-        signal.signal(signal.SIGINT, previous)
-        # Whoever started this process may have held SIGTERM back.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        os.kill(os.getpid(), signal.SIGTERM)
+        def asked() -> int:
+            nonlocal before
+            answer, before = before, parallel.largest(numbers[0] if numbers else 0, mesh)
+            return int(answer)
 
-    previous = signal.signal(signal.SIGINT, pass_on)
-    try:
         yield asked
-    finally:
-        signal.signal(signal.SIGINT, previous)

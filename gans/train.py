@@ -97,7 +97,7 @@ def _train(setup: Setup, workdir: Path, checkpoints: Checkpoints) -> Loop:
             shown=hosts.is_first(),
         ) as progress,
         best.keeping(workdir, config) as kept,
-        stopping.watched() as asked,
+        stopping.watched(setup.mesh) as asked,
     ):
         recorder = Recorder(
             config,

@@ -61,6 +61,7 @@ RANKS = (
         "gans.schedule",
         "gans.setup",
         "gans.standing",
+        "gans.stopping",
         "gans.subject",
         "gans.sweeps",
         "gans.tiles",
@@ -72,7 +73,7 @@ RANKS = (
     ("gans.games",),
     ("gans.losses", "gans.memory", "gans.metrics", "gans.optim", "gans.state"),
     ("gans.models",),
-    ("gans.errors", "gans.hosts", "gans.pixels", "gans.stopping", "gans.types"),
+    ("gans.errors", "gans.hosts", "gans.pixels", "gans.types"),
 )
 
 # What these may import of the project, whatever the ranks say.

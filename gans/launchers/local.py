@@ -12,15 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import submitit
 from tqdm import tqdm
 
+from gans import stopping
 from gans.errors import UserError
 from gans.launching import LOG, Share, Training, tail
 
@@ -59,7 +58,7 @@ def launch(trainings: Sequence[Training], folder: Path, *, parallel: int, done: 
         disable=None,
         bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n}/{total} [{elapsed}<{remaining}]",
     )
-    with bar, _signals() as received:
+    with bar, stopping.received("Stopping: the trainings under way save first.") as received:
         failed, stopped = _feed(executor, list(trainings), parts, received, bar)
     trained = total - len(failed) - stopped
     print(f"{trained} of {total} points are trained.", flush=True)
@@ -129,32 +128,6 @@ def _stop(jobs: Sequence[submitit.Job]) -> None:
     for job in jobs:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(job.job_id), signal.SIGTERM)  # the job's number is its process's
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list to which the first SIGTERM or Ctrl-C is added; a second one acts as it always does."""
-    received: list[int] = []
-    previous: dict[int, Any] = {}
-
-    def receive(number: int, frame: Any) -> None:
-        del frame
-        received.append(number)
-        restore()
-        # Not print, which must not be entered twice, and may be at work just now.
-        os.write(2, b"\nStopping: the trainings under way save first.\n")
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, receive)
-    try:
-        yield received
-    finally:
-        restore()
 
 
 def shares(parallel: int) -> list[Share]:
