@@ -140,16 +140,19 @@ def test_gpus_and_cores_are_shared_out_evenly(monkeypatch):
     assert [part.cores for part in local.shares(8)] == [()] * 8
 
 
-@pytest.mark.parametrize("state, again", [("RUNNING", True), ("COMPLETING", False)])
-def test_a_stopped_job_is_queued_again_unless_it_was_cancelled(monkeypatch, state, again):
+@pytest.mark.parametrize(
+    "state, may, again",
+    [("RUNNING", True, True), ("COMPLETING", True, False), ("RUNNING", False, False)],
+)
+def test_a_stopped_job_is_queued_again_unless_it_was_cancelled(monkeypatch, state, may, again):
     queued = []
     monkeypatch.setattr(slurm, "state", lambda job: state if job == "7" else "")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     before = signal.signal(signal.SIGUSR2, lambda number, frame: queued.append(number))
     try:
-        slurm.Requeued()(lambda log: True)
+        slurm.Requeued(may)(lambda log: True)
         assert queued == []
-        slurm.Requeued()(lambda log: False)
+        slurm.Requeued(may)(lambda log: False)
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert queued == [signal.SIGUSR2] * again

@@ -21,8 +21,8 @@ def get_config() -> ConfigDict:
     config.gpus_per_node = 0
     config.cpus_per_task = 2
     config.mem = ""  # as in "16GB"; empty for the cluster's default
-    config.requeue = True  # whether a job that was preempted, or whose node failed, may come back
-    config.max_timeouts = 100  # how often a job is queued again after its time was up
+    config.requeue = True  # whether a job may come back, after losing its place or its node too
+    config.max_timeouts = 100  # how often a job may come back after its time was up
     config.save_s = 120  # seconds before its time is up in which it saves
     config.setup = ()  # lines of the batch script before training, as in ("module load cuda",)
     return config.lock()

@@ -6,6 +6,7 @@ either the training saves, and then the job asks to be queued again, as submitit
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -25,15 +26,22 @@ from gans.writers import read_json, write_json
 _JOBS = "jobs.json"
 
 
+@dataclasses.dataclass
 class Requeued(Checkpointable):
-    """Runs a training, and has its job queued again when a signal stops it."""
+    """Runs a training, and has its job queued again when a signal stops it.
+
+    Attributes:
+      may_return: whether it has; Slurm refuses a job that was submitted not to come back.
+    """
+
+    may_return: bool = True
 
     def __call__(self, training: Training) -> None:
         queue_again = signal.getsignal(signal.SIGUSR2)  # submitit's
         rank = int(os.environ.get("SLURM_PROCID", 0))
         is_done = training(LOG if rank == 0 else f"{Path(LOG).stem}.{rank}.log")
         # A job that was cancelled must not come back.
-        if not is_done and state(os.environ["SLURM_JOB_ID"]) == "RUNNING":
+        if not is_done and self.may_return and state(os.environ["SLURM_JOB_ID"]) == "RUNNING":
             queue_again(signal.SIGUSR2, None)
 
 
@@ -81,7 +89,7 @@ def _submit(
     for training in trainings:
         training.announce()
     try:
-        jobs = executor.map_array(Requeued(), trainings)
+        jobs = executor.map_array(Requeued(parameters.requeue), trainings)
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
         sentence = " ".join(str(error).split())
         raise UserError(f"Slurm does not take the job: {sentence}") from None
