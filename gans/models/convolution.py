@@ -5,18 +5,23 @@ gradients of convolutions badly, so that a CPU gets matrix products instead: the
 another order.
 
 *Taps.* A convolution is the sum of one matrix product for each pixel of the kernel, of the
-image shifted by as much. The product is taken first and its result shifted, which copies
-nothing when it has fewer channels than the image.
+image shifted by as much. All of them are one product with the kernel's pixels side by side,
+whose parts are shifted and added afterwards.
 
-*Flat.* The gradient of the kernel at one of its pixels is a product over all pixels of the
-image, shifted, and of the gradient. Padded to the same width and seen as one long row of
-pixels, a shift is an offset, and no shifted copy is made.
+*Patches.* The gradient of the kernel is the product of what each output saw and of its
+gradient, over all outputs.
+
+*Flat.* Where the patches would not fit into the caches, the gradient of the kernel at one of
+its pixels is a product over all pixels of the image, shifted, and of the gradient. Padded to
+the same width and seen as one long row of pixels, a shift is an offset, and no shifted copy
+is made.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 
 import jax
@@ -24,7 +29,8 @@ import jax.numpy as jnp
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
-_NARROW = 4  # channels up to which all taps are one matrix product
+_NARROW = 4  # channels up to which the forward pass is a product of taps
+_PATCHES = 2**22  # numbers up to which patches are faster than offsets, found by trying
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -53,10 +59,17 @@ def _forward(x: jax.Array, kernel: jax.Array, padding: Padding):
 
 def _backward(padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array):
     x, kernel = saved
-    forms = (_narrow_dx, _narrow_dk) if kernel.shape[-1] <= _NARROW else (_taps_dx, _flat_dk)
-    dx = _by_platform(forms[0], _plain_dx, padding, x, kernel, dy)
-    dk = _by_platform(forms[1], _plain_dk, padding, x, kernel, dy)
+    dx_form, dk_form = _fastest(kernel.shape, math.prod(dy.shape[:3]))
+    dx = _by_platform(dx_form, _plain_dx, padding, x, kernel, dy)
+    dk = _by_platform(dk_form, _plain_dk, padding, x, kernel, dy)
     return dx, dk
+
+
+def _fastest(kernel: tuple[int, ...], outputs: int) -> tuple[Callable, Callable]:
+    """The forms of both gradients for the shape of a kernel and a number of output pixels."""
+    if kernel[-1] <= _NARROW:
+        return _narrow_dx, _narrow_dk
+    return _taps_dx, _patches_dk if outputs * math.prod(kernel[:3]) <= _PATCHES else _flat_dk
 
 
 convolution.defvjp(_forward, _backward)
@@ -83,13 +96,22 @@ def _plain_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) 
 def _taps_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The gradient of the image: each tap's product, added where that tap saw the image."""
     (top, _), (left, _) = padding
-    height, width = x.shape[1:3]
+    # Taps side by side as they lie in memory, [h * w * C, F].
+    seen = _matmul(dy, kernel.reshape(-1, kernel.shape[-1]).T)
+    seen = seen.reshape(*dy.shape[:3], *kernel.shape[:3])
+    # Pixel p of x is seen by output p + top - i.
+    return _sum_of_shifted(seen, (top, left), -1, x.shape[1:3]).astype(x.dtype)
+
+
+def _sum_of_shifted(
+    seen: jax.Array, first: tuple[int, int], sign: int, size: tuple[int, int]
+) -> jax.Array:
+    """The sum over taps `(i, j)` of `seen`, `[B, H, W, h, w, C]`, each from another corner on."""
     total = jnp.zeros((), jnp.float32)
-    for i, j in itertools.product(*map(range, kernel.shape[:2])):
-        seen = _matmul(dy, kernel[i, j].T)
-        rows, columns = top - i, left - j  # pixel p of x is seen by output p + top - i
-        total += _window(seen, rows, height, columns, width)
-    return total.astype(x.dtype)
+    for i, j in itertools.product(*map(range, seen.shape[3:5])):
+        top, left = first[0] + sign * i, first[1] + sign * j
+        total += _window(seen[..., i, j, :], top, size[0], left, size[1])
+    return total
 
 
 def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.Array:
@@ -97,6 +119,16 @@ def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.A
     low, high = (top, left), (top + height - x.shape[1], left + width - x.shape[2])
     borders = ((0, 0, 0), *((-a, b, 0) for a, b in zip(low, high, strict=True)), (0, 0, 0))
     return jax.lax.pad(x, jnp.zeros((), x.dtype), borders)
+
+
+def _patches_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """The gradient of the kernel: what each output saw, times its gradient."""
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = dy.shape[1:3]
+    taps = itertools.product(*map(range, kernel.shape[:2]))
+    seen = jnp.concatenate([x[:, i : i + height, j : j + width] for i, j in taps], axis=-1)
+    dk = _dot(seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1]))
+    return dk.reshape(kernel.shape).astype(kernel.dtype)
 
 
 def _flat_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
@@ -120,10 +152,7 @@ def _narrow(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     height = x.shape[1] + top + bottom - rows + 1
     width = x.shape[2] + left + right - columns + 1
     seen = _matmul(x, _side_by_side(kernel)).reshape(*x.shape[:3], rows, columns, features)
-    total = jnp.zeros((), jnp.float32)
-    for i, j in itertools.product(range(rows), range(columns)):
-        total += _window(seen[..., i, j, :], i - top, height, j - left, width)
-    return total.astype(x.dtype)
+    return _sum_of_shifted(seen, (-top, -left), 1, (height, width)).astype(x.dtype)
 
 
 def _narrow_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
