@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from gans import runtime
 from gans.errors import UserError
 
 
@@ -35,6 +36,7 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
         except KeyboardInterrupt:
             sys.exit(130)
 
+    runtime.prepare()
     logging.set_verbosity(logging.WARNING)
     flags.FLAGS.set_gnu_getopt()  # flags may follow arguments
     app.run(guarded, flags_parser=_parse)

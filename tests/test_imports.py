@@ -57,6 +57,7 @@ RANKS = (
         "gans.recorder",
         "gans.report",
         "gans.runs",
+        "gans.runtime",
         "gans.sampling",
         "gans.schedule",
         "gans.setup",

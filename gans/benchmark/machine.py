@@ -15,7 +15,11 @@ _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch")
 # What changes the speed of a program from outside it.
 _PREFIXES = ("XLA_", "JAX_", "OMP_", "KMP_", "MKL_", "DNNL_", "TORCH", "CUDA_", "NVIDIA_")
 _NAMES = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_ARENA_MAX", "TF_ENABLE_ONEDNN_OPTS")
-_HIDDEN = ("JAX_COMPILATION_CACHE_DIR",)  # a path, and of no effect: no cache is used
+_HIDDEN = (  # of no effect: no cache is used
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_COMPILATION_CACHE_MAX_SIZE",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+)
 
 
 def describe() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from gans import runtime
 from gans.errors import UserError
 
 
@@ -103,6 +104,7 @@ def _serve(pipe: Connection, path: str, args: tuple, environment: Mapping[str, s
     """The life of a worker: makes the object and calls its methods, as the pipe says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ.update(environment)
+    runtime.keep_freed_memory()  # as the commands do it, for either side
     made = None
 
     def make() -> None:

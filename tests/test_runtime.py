@@ -1,0 +1,65 @@
+"""What commands set before JAX starts, each in a process of its own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+COMPUTE = """
+import jax, jax.numpy as jnp, resource
+f = jax.jit(lambda x: jnp.sort(x.T @ x + 1.0).sum())  # a product of 64 MiB between two loops
+x = jnp.ones((8, 4096))
+faults = []
+for _ in range(10):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    f(x).block_until_ready()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(sorted(faults)[len(faults) // 4])
+"""
+
+
+def run(code, **changes):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment |= {"JAX_PLATFORMS": "cpu"} | changes
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_of_a_step_is_used_again():
+    pages = 2**26 // os.sysconf("SC_PAGESIZE")
+    keep = "from gans import runtime; runtime.keep_freed_memory()"
+    # The heap grows a few times before all pieces have their place.
+    assert int(run(COMPUTE)) > pages // 2
+    assert int(run(keep + COMPUTE)) < pages // 20
+
+
+def test_programs_are_found_again(tmp_path):
+    code = (
+        "from gans import runtime; runtime.prepare()"
+        + """
+import jax, jax.numpy as jnp
+hits = []
+jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))
+jax.jit(lambda x: jnp.linalg.svd(jnp.sort(x @ x)))(jnp.ones((16, 16)))
+print(sum(name == "/jax/compilation_cache/cache_hits" for name in hits))
+"""
+    )
+    where = {"XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    assert int(run(code, **where)) == 0
+    assert int(run(code, **where)) > 0
+    assert any((tmp_path / "gans" / "programs").iterdir())
+
+
+def test_a_cache_of_ones_own_is_left_as_it_is(tmp_path):
+    code = (
+        "import os; from gans import runtime; runtime.keep_programs();"
+        "print({k: v for k, v in os.environ.items() if 'CACHE' in k and k.startswith('JAX_')})"
+    )
+    own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    assert run(code, **own) == str(own)
+    assert "JAX_COMPILATION_CACHE_MAX_SIZE" in run(code)
