@@ -117,8 +117,8 @@ def _doubling(layer: UpsampleConv | ConvTranspose, x: jax.Array, size: int, spli
 
 
 Split = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-"""From a kernel, `[k, ...]` along one axis, to those for the even and for the odd outputs,
-`[2, ...]`: output 2i sees pixels i-1 and i, output 2i+1 pixels i and i+1."""
+"""From a kernel, `[k, ...]` along one axis, to those for the two outputs at the middle of pixels
+i-1 and i, `[2, ...]`: output 2i-1, which is odd, and output 2i."""
 
 
 def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -148,27 +148,25 @@ def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
     both = jnp.stack(split(jnp.swapaxes(rows, 0, 1)), axis=4)  # [2, 2, C, 2, 2, F], columns first
     both = jnp.swapaxes(both, 0, 1).reshape(2, 2, channels, 4 * features)
     y = convolution(x, both, ((1, 1), (1, 1)))
-    y = y.reshape(batch, height + 1, width + 1, 2, 2, features)
-    # Pixel i and the one before it make the odd output over that one and the even one over i.
-    rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)  # [B, H, 2, W + 1, 2, F]
-    y = jnp.stack([rows[..., :-1, 0, :], rows[..., 1:, 1, :]], axis=4)  # [B, H, 2, W, 2, F]
-    return y.reshape(batch, 2 * height, 2 * width, features)
+    y = y.reshape(batch, height + 1, width + 1, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
+    # The outer half of what patches at the border make lies outside the image.
+    return y.reshape(batch, 2 * height + 2, 2 * width + 2, features)[:, 1:-1, 1:-1]
 
 
 def _split_upsampled(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Output 2i sees upsampled pixels 2i-1, 2i, 2i+1: pixels i-1, i, i; output 2i+1: i, i, i+1."""
+    """2i-1 sees upsampled pixels 2i-2, 2i-1, 2i: pixels i-1, i-1, i. 2i sees i-1, i, i."""
     first, middle, last = kernel
-    return jnp.stack([first, middle + last]), jnp.stack([first + middle, last])
+    return jnp.stack([first + middle, last]), jnp.stack([first, middle + last])
 
 
 def _split_transposed_3(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Output 2i sees 0, pixel i, 0; output 2i+1 sees pixel i, 0, pixel i+1."""
-    return jnp.stack([jnp.zeros_like(kernel[1]), kernel[1]]), kernel[0::2]
+    """2i-1 sees pixel i-1, 0, pixel i; 2i sees 0, pixel i, 0."""
+    return kernel[0::2], jnp.stack([jnp.zeros_like(kernel[1]), kernel[1]])
 
 
 def _split_transposed_4(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Output 2i sees pixel i-1, 0, pixel i, 0; output 2i+1 sees 0, pixel i, 0, pixel i+1."""
-    return kernel[0::2], kernel[1::2]
+    """2i-1 sees 0, pixel i-1, 0, pixel i; 2i sees pixel i-1, 0, pixel i, 0."""
+    return kernel[1::2], kernel[0::2]
 
 
 def upsampling(
