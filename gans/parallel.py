@@ -172,9 +172,15 @@ def loop_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> 
 
 
 def _on_whole_networks(step: Step, mesh: Mesh) -> Step:
-    """The step with divided networks gathered where they compute, and their gradients with them."""
+    """The step with divided networks gathered where they compute, and their gradients with them.
+
+    What they compute on is divided: all that a network takes begins with the axis of images. Noise
+    is drawn whole, and left to choose, the compiler let every device make all fakes of it.
+    """
+    split = NamedSharding(mesh, PartitionSpec(DATA))
 
     def compute(apply_fn, variables, *inputs, **options):
+        inputs = jax.lax.with_sharding_constraint(inputs, split)
         return apply_fn(gathered(variables, mesh), *inputs, **options)
 
     def run(state, batch):

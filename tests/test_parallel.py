@@ -262,6 +262,29 @@ def test_both_forms_of_a_chunk_give_the_steps_one_by_one(form):
     assert_same_training(state, metrics, *single("dcgan_joint"))
 
 
+@pytest.mark.parametrize("game", ALL)
+def test_every_pass_of_every_network_is_divided_over_the_devices(game):
+    # Of noise too, which is drawn whole: else each device would make all the fakes.
+    made, shares = setting(game), []
+
+    def note(next_fun, args, kwargs, context):
+        x = next_fun(*args, **kwargs)
+        if context.method_name == "__call__" and not context.module.path:
+            name = type(context.module).__name__
+
+            def seen(sharding, whole=x.shape):
+                shares.append((name, whole[0] // sharding.shard_shape(whole)[0]))
+
+            jax.debug.inspect_array_sharding(x, callback=seen)
+        return x
+
+    with nn.intercept_methods(note):
+        run_jit_chunk(made)
+    modules = (net.apply_fn.__self__ for net in made.start.nets.values())
+    assert {name for name, _ in shares} == {type(module).__name__ for module in modules}
+    assert {count for _, count in shares} == {DEVICES}
+
+
 @pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])
 def test_a_chunk_makes_each_batch_from_what_is_resident_and_its_row_of_the_feed(form):
     mesh = parallel.make_mesh(DEVICES)

@@ -9,12 +9,11 @@ image shifted by as much. All of them are one product with the kernel's pixels s
 whose parts are shifted and added afterwards.
 
 *Patches.* The gradient of the kernel is the product of what each output saw and of its
-gradient, over all outputs.
+gradient, over all outputs: one product for each pixel of the kernel, or, where the patches
+that outputs saw fit into the caches side by side, one for all.
 
-*Flat.* Where the patches would not fit into the caches, the gradient of the kernel at one of
-its pixels is a product over all pixels of the image, shifted, and of the gradient. Padded to
-the same width and seen as one long row of pixels, a shift is an offset, and no shifted copy
-is made.
+All forms leave the first axis of an image, the batch, whole and first, so that they can be
+divided over devices.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ import jax.numpy as jnp
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 _NARROW = 4  # channels up to which the forward pass is a product of taps
-_PATCHES = 2**22  # numbers up to which patches are faster than offsets, found by trying
+_PATCHES = 2**22  # numbers up to which all patches are one product, found by trying
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -69,7 +68,7 @@ def _fastest(kernel: tuple[int, ...], outputs: int) -> tuple[Callable, Callable]
     """The forms of both gradients for the shape of a kernel and a number of output pixels."""
     if kernel[-1] <= _NARROW:
         return _narrow_dx, _narrow_dk
-    return _taps_dx, _patches_dk if outputs * math.prod(kernel[:3]) <= _PATCHES else _flat_dk
+    return _taps_dx, _patches_dk if outputs * math.prod(kernel[:3]) <= _PATCHES else _taps_dk
 
 
 convolution.defvjp(_forward, _backward)
@@ -123,26 +122,22 @@ def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.A
 
 def _patches_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     """The gradient of the kernel: what each output saw, times its gradient."""
+    seen = jnp.concatenate(_seen(x, kernel, dy, padding), axis=-1)
+    return _dot(seen, dy).reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _taps_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+    """The same with one product for each pixel of the kernel."""
+    taps = [_dot(seen, dy) for seen in _seen(x, kernel, dy, padding)]
+    return jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _seen(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> list[jax.Array]:
+    """For each pixel of the kernel the image that it saw, `[B, H', W', C]`."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     height, width = dy.shape[1:3]
     taps = itertools.product(*map(range, kernel.shape[:2]))
-    seen = jnp.concatenate([x[:, i : i + height, j : j + width] for i, j in taps], axis=-1)
-    dk = _dot(seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1]))
-    return dk.reshape(kernel.shape).astype(kernel.dtype)
-
-
-def _flat_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The gradient of the kernel, as products of long rows of pixels."""
-    # One border between two rows is the end of the one and the beginning of the other.
-    (above, before), shape = map(max, padding), kernel.shape
-    x = jnp.pad(x, ((0, 0), (above, 0), (before, 0), (0, 0)))
-    height, width = x.shape[1:3]
-    dy = _window(dy, 0, height, 0, width).reshape(-1, shape[3])
-    x = jnp.pad(x.reshape(-1, shape[2]), ((0, shape[0] * width + shape[1]), (0, 0)))
-    first = (above - padding[0][0]) * width + before - padding[1][0]
-    offsets = (first + i * width + j for i, j in itertools.product(*map(range, shape[:2])))
-    taps = [_dot(x[offset : offset + len(dy)], dy) for offset in offsets]
-    return jnp.stack(taps).reshape(shape).astype(kernel.dtype)
+    return [x[:, i : i + height, j : j + width] for i, j in taps]
 
 
 def _narrow(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -161,7 +156,7 @@ def _narrow_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding)
 
 def _narrow_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
     shifted = _shifted(x, kernel, dy, padding)
-    dk = _dot(x.reshape(-1, x.shape[-1]), shifted.reshape(-1, shifted.shape[-1]))
+    dk = _dot(x, shifted)
     rows, columns, channels, features = kernel.shape
     dk = dk.reshape(channels, rows, columns, features).transpose(1, 2, 0, 3)
     return dk.astype(kernel.dtype)
@@ -188,5 +183,6 @@ def _matmul(x: jax.Array, matrix: jax.Array) -> jax.Array:
 
 
 def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`[N, C]` and `[N, F]` to `[C, F]` float32."""
+    """`[..., C]` and `[..., F]` to `[C, F]` float32, summed over all that they have in common."""
+    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
     return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
