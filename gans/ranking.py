@@ -126,7 +126,7 @@ def _charts(ranking: Ranking) -> list[str]:
     for axis in collecting.axes(entries):
         curves = collecting.curves(entries, by, axis)
         if curves:
-            chart = charts.against(f"{name} against {axis}", curves, list(curves))
+            chart = charts.against(f"against {axis}", curves, list(curves))
             keys = (f"<li>{charts.key(i)} {pages.text(name)}</li>" for i, name in enumerate(curves))
             legend = f"<ul class='groups'>{''.join(keys)}</ul>" if len(curves) > 1 else ""
             figures.append(f"<figure>{chart}{legend}</figure>")

@@ -1,5 +1,6 @@
 """Settings that must stand before anything imports jax or keras."""
 
+import gc
 import importlib
 import os
 import pathlib
@@ -24,6 +25,14 @@ import pytest  # noqa: E402
 
 # Eight simulated devices, for the tests of several; the others use the first.
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """Gives back what a module has compiled: all of it together takes 5 GiB a process."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
