@@ -129,7 +129,7 @@ def test_the_page_needs_nothing_else_and_shows_every_point(folder):
     for text in ("10 points: 6 trained, 1 unfinished, 2 failed, 1 not begun.", "p2, 10.00"):
         assert text in page and text in shown
     assert "new: not begun" in page and "nan: failed, Training diverged: x" in page
-    assert "quality/fcd [1] against learning_rate" in page
+    assert ">against learning_rate<" in page
     assert "5,000" in page  # of the second protocol
 
 
