@@ -89,7 +89,7 @@ def test_fast_and_plain_forms_train_alike_for_300_steps(monkeypatch, training, s
     plain = np.stack([training(seed) for seed in seeds])
     assert np.ptp(fast, axis=1).min() > 0.1  # far more than the tolerance
     # Once in some hundred steps a leaky ReLU of a DCGAN is given a zero, to rounding, and takes
-    # the other side, after which all is different. That does not come to two of three at once.
-    apart = np.abs(fast - plain) / np.maximum(1.0, np.abs(plain))
-    assert np.median(apart, axis=0).max() < 1e-5
-    assert apart[:, : STEPS // 2].max() < 1e-5
+    # the other side, after which all is different: one of three curves may end so, and late.
+    near = np.isclose(fast, plain, rtol=1e-5, atol=1e-5).reshape(len(seeds), STEPS, -1).all(2)
+    assert near[:, : STEPS // 2].all()
+    assert near.all(1).sum() >= len(seeds) - (len(seeds) > 1)

@@ -94,6 +94,16 @@ def together(
 
     So each device of a mesh keeps the images that it has, which it would not if one batch
     came after the other.
+
+    Args:
+      net: of layers that look at one image at a time.
+      first: float `[B, H, W, C]`.
+      second: of the same shape.
+      key: for dropout, in networks that have it.
+
+    Returns:
+      What the network makes of either batch, `[B, ...]` each, and the network with its
+      statistics moved on.
     """
     images = jnp.stack([first, second], axis=1)
     y, net = net(images.reshape(-1, *first.shape[1:]), key=key)

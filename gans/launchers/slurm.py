@@ -34,7 +34,7 @@ class Requeued(Checkpointable):
       may_return: whether it has; Slurm refuses a job that was submitted not to come back.
     """
 
-    may_return: bool = True
+    may_return: bool
 
     def __call__(self, training: Training) -> None:
         queue_again = signal.getsignal(signal.SIGUSR2)  # submitit's
