@@ -16,6 +16,7 @@ the same losses, and stops if they do not. Any field of a config can be changed,
 Times tell something only on a machine that does nothing else.
 """
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> None:
         growth.check(figure)
     if figure is not None and not (_GROWTH.value or arguments):
         raise UserError("--figure draws the growth of costs: give --growth with it.")
-    content = writers.read_json(_file(arguments)) if arguments else _measured()
+    content = writers.read_json(_file(arguments)) if arguments else _measured(out)
     print(report.markdown(content), end="", flush=True)
     if out is not None:
         writers.write_json(out, content)
@@ -77,14 +78,16 @@ def _file(arguments: list[str]) -> Path:
     return Path(arguments[0])
 
 
-def _measured() -> dict:
-    """What the flags ask for."""
+def _measured(out: Path | None) -> dict:
+    """What the flags ask for; cases that are done are in `out` while others are timed."""
+    from gans import writers
     from gans.benchmark import growth, machine, run, startup
     from gans.errors import UserError
 
     how = run.How(_ROUNDS.value, _SECONDS.value, _AGAINST.value, _COMPILE.value)
     if not (_STARTUP.value or _GROWTH.value):
-        return run.run(_cases(), how, _say)
+        keep = functools.partial(writers.write_json, out) if out else lambda content: None
+        return run.run(_cases(), how, _say, keep)
     if _CONFIG.value is None:
         raise UserError("Name the experiment to time: --config=configs/dcgan_digits.py.")
     path = flags.FLAGS["config"].config_filename

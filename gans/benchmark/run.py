@@ -48,13 +48,20 @@ class How(NamedTuple):
     compile_seconds: float = 300.0
 
 
-def run(cases: Sequence[Case], how: How, say: Say = lambda line: None) -> dict[str, Any]:
+def run(
+    cases: Sequence[Case],
+    how: How,
+    say: Say = lambda line: None,
+    keep: Callable[[dict[str, Any]], None] = lambda content: None,
+) -> dict[str, Any]:
     """Times cases.
 
     Args:
       cases: what to time.
       how: how.
       say: called with what is going on.
+      keep: called with what is known so far whenever a case is done, so that one that fails
+        after an hour does not take the others with it.
 
     Returns:
       Plain data: the `machine`, its `ceilings`, and what was found of each of the `cases`.
@@ -81,6 +88,7 @@ def run(cases: Sequence[Case], how: How, say: Say = lambda line: None) -> dict[s
         with running(case.name):
             found = time_case(case, how, say, on_gpu)
         content["cases"].append(found | _share(case, found, content["ceilings"]))
+        keep(content)
     return content
 
 

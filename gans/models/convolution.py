@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 in the form that is fastest on the platform at hand.
+"""Convolutions in the form that is fastest on the platform at hand.
 
 Everywhere but on the CPU that is XLA's own. There XLA multiplies matrices well and forms
 gradients of convolutions badly, so that a CPU gets matrix products instead: the same sums in
@@ -12,6 +12,13 @@ whose parts are shifted and added afterwards.
 gradient, over all outputs: one product for each pixel of the kernel, or, where the patches
 that outputs saw fit into the caches side by side, one for all.
 
+*Tiles.* `gans.models.winograd`: fewer multiplications, where there are tiles enough to pay for
+the transforms.
+
+A bias is part of the convolution, not added to its result, because XLA computes a sum of many
+parts anew for everything that uses it once a bias has been added: the CPU's compiler regards
+the addition as cheap to repeat, and then all that is only used by it.
+
 All forms leave the first axis of an image, the batch, whole and first, so that they can be
 divided over devices.
 """
@@ -22,83 +29,144 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from gans.models import winograd
+
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
-_NARROW = 4  # channels of the result up to which the forward pass is a product of taps
-# Without padding it is one too, from so many channels on, while its parts are no more numbers than
-# this: XLA's own was 4 times slower for 34x34 pixels of 256 channels, and as fast for 18x18.
-_WIDE, _PARTS = 64, 2**26
+_NARROW = 4  # channels up to which a product of one tap would be a thin one
+# Without padding the forward pass is a product of taps from so many channels on: XLA's own was 4
+# times slower for 34x34 pixels of 256 channels, and as fast for 18x18.
+_WIDE = 64
+_MANY = 2**26  # numbers that taps or patches of a forward pass may have: 256 MiB of float32
 _PATCHES = 2**22  # numbers up to which all patches are one product, found by trying
+_STRIP = 2**24  # numbers of transformed tiles that are worked on at a time
+_TILES = 128  # from which on Winograd's products are as good as those of the whole image
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    """`[B, H, W, C]` with `[h, w, C, F]` to `[B, H', W', F]`, stride 1.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def convolution(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, stride: int, padding: Padding
+) -> jax.Array:
+    """`[B, H, W, C]` with `[h, w, C, F]` to `[B, H', W', F]`.
 
     Args:
       x: the images.
       kernel: of the dtype of `x`.
+      bias: `[F]`, of the same dtype, or None.
+      stride: along rows and columns.
       padding: zeros added before and after rows, and columns; less than the kernel's size.
     """
-    rows, columns, channels, features = kernel.shape
-    parts = math.prod(x.shape[:3]) * rows * columns * features
-    suits = channels >= _WIDE and not any(map(any, padding)) and parts <= _PARTS
-    form = _taps if features <= _NARROW or suits else plain
-    return _by_platform(form, plain, padding, x, kernel)
+    form = _forms(x, kernel, stride, padding).forward
+    return _by_platform(form, plain, stride, padding, x, kernel, bias)
 
 
-def plain(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+def plain(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, stride: int, padding: Padding
+) -> jax.Array:
     """XLA's convolution."""
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
+    return y if bias is None else y + bias
 
 
-def _forward(x: jax.Array, kernel: jax.Array, padding: Padding):
-    return convolution(x, kernel, padding), (x, kernel)
+def _forward(x, kernel, bias, stride, padding):
+    return convolution(x, kernel, bias, stride, padding), (x, kernel, bias)
 
 
-def _backward(padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array):
-    x, kernel = saved
-    dx_form, dk_form = _fastest(kernel.shape, math.prod(dy.shape[:3]))
-    dx = _by_platform(dx_form, _plain_dx, padding, x, kernel, dy)
-    dk = _by_platform(dk_form, _plain_dk, padding, x, kernel, dy)
-    return dx, dk
-
-
-def _fastest(kernel: tuple[int, ...], outputs: int) -> tuple[Callable, Callable]:
-    """The forms of both gradients for the shape of a kernel and a number of output pixels."""
-    if kernel[-1] <= _NARROW:
-        return _narrow_dx, _narrow_dk
-    return _taps_dx, _patches_dk if outputs * math.prod(kernel[:3]) <= _PATCHES else _taps_dk
+def _backward(stride: int, padding: Padding, saved: tuple[jax.Array, ...], dy: jax.Array):
+    x, kernel, bias = saved
+    forms = _forms(x, kernel, stride, padding)
+    dx = _by_platform(forms.dx, _plain_dx, stride, padding, x, kernel, dy)
+    dk = _by_platform(forms.dk, _plain_dk, stride, padding, x, kernel, dy)
+    return dx, dk, None if bias is None else jnp.sum(dy, (0, 1, 2))
 
 
 convolution.defvjp(_forward, _backward)
 
 
+class _Forms(NamedTuple):
+    """How a CPU computes the result and both gradients."""
+
+    forward: Callable
+    dx: Callable
+    dk: Callable
+
+
+def _forms(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> _Forms:
+    """The fastest forms for the shapes."""
+    rows, columns, channels, features = kernel.shape
+    outputs = len(x) * math.prod(
+        (n + sum(p) - k) // stride + 1
+        for n, p, k in zip(x.shape[1:3], padding, kernel.shape[:2], strict=True)
+    )
+    patches = outputs * rows * columns * channels
+    dk = _patches_dk if patches <= _PATCHES or channels <= _NARROW else _taps_dk
+    # A kernel larger than what it is applied to is best read once, as it lies in memory.
+    as_patches = channels <= _NARROW and patches <= _MANY or patches <= kernel.size
+    if stride > 1:
+        return _Forms(_patches if as_patches else plain, _strided_dx, dk)
+    if features <= _NARROW:
+        return _Forms(_taps, _narrow_dx, _narrow_dk)
+    tiles = winograd.count_tiles(x.shape, kernel.shape, padding)
+    if tiles >= _TILES and min(channels, features) >= _WIDE and x.dtype == jnp.float32:
+        return _Forms(_tiles if rows == 3 else plain, _tiles_dx, _tiles_dk)
+    if as_patches:
+        return _Forms(_patches, _taps_dx, dk)
+    parts = math.prod(x.shape[:3]) * rows * columns * features
+    suits = channels >= _WIDE and not any(map(any, padding)) and parts <= _MANY
+    return _Forms(_taps if suits else plain, _taps_dx, dk)
+
+
 # Compiled on its own, because the forms of equal layers are then traced once.
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _by_platform(on_cpu: Callable, elsewhere: Callable, padding: Padding, *args: jax.Array):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _by_platform(on_cpu: Callable, elsewhere: Callable, stride: int, padding: Padding, *args):
     return jax.lax.platform_dependent(
         *args,
-        cpu=functools.partial(on_cpu, padding=padding),
-        default=functools.partial(elsewhere, padding=padding),
+        cpu=functools.partial(on_cpu, stride=stride, padding=padding),
+        default=functools.partial(elsewhere, stride=stride, padding=padding),
     )
 
 
-def _plain_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    return jax.vjp(lambda x: plain(x, kernel, padding), x)[1](dy)[0]
+def _plain_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
+    return jax.vjp(lambda x: plain(x, kernel, None, stride, padding), x)[1](dy)[0]
 
 
-def _plain_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    return jax.vjp(lambda kernel: plain(x, kernel, padding), kernel)[1](dy)[0]
+def _plain_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
+    return jax.vjp(lambda kernel: plain(x, kernel, None, stride, padding), kernel)[1](dy)[0]
 
 
-def _taps_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+def _tiles(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
+    """By tiles, in strips of an image whose tiles are too many for the memory."""
+    count, (size, _, *channels) = winograd.count_tiles(x.shape, kernel.shape, padding), kernel.shape
+    strips = -(-count * 16 * max(channels) // _STRIP)
+    if strips == 1:
+        return winograd.convolve(x, kernel, bias, padding)
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    height = x.shape[1] - size + 1
+    each = -(-height // strips)
+    each += each % 2  # whole tiles
+    parts = [
+        winograd.convolve(x[:, row : row + each + size - 1], kernel, bias, ((0, 0), (0, 0)))
+        for row in range(0, height, each)
+    ]
+    return jnp.concatenate(parts, axis=1)
+
+
+def _tiles_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
+    return winograd.image_gradient(x, kernel, dy, padding)
+
+
+def _tiles_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
+    return winograd.kernel_gradient(x, kernel, dy, padding)
+
+
+def _taps_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     """The gradient of the image: each tap's product, added where that tap saw the image."""
     (top, _), (left, _) = padding
     # Taps side by side as they lie in memory, [h * w * C, F].
@@ -108,15 +176,41 @@ def _taps_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -
     return _sum_of_shifted(seen, (top, left), -1, x.shape[1:3]).astype(x.dtype)
 
 
+def _strided_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
+    """The same for a stride: pixels that are a stride apart are seen by the same taps."""
+    rows, columns, channels, features = kernel.shape
+    seen = _matmul(dy, kernel.reshape(-1, features).T)
+    seen = seen.reshape(*dy.shape[:3], rows, columns, channels)
+    # Padded pixel stride * n + r is seen by output n - i through tap stride * i + r.
+    height, width = (
+        n + -(-k // stride) for n, k in zip(dy.shape[1:3], (rows, columns), strict=True)
+    )
+    parts = [
+        [
+            _sum_of_shifted(seen[..., i::stride, j::stride, :], (0, 0), -1, (height, width))
+            for j in range(stride)
+        ]
+        for i in range(stride)
+    ]
+    (top, _), (left, _) = padding
+    dx = winograd.interleave(parts)
+    return _window(dx, top, x.shape[1], left, x.shape[2]).astype(x.dtype)
+
+
 def _sum_of_shifted(
-    seen: jax.Array, first: tuple[int, int], sign: int, size: tuple[int, int]
+    seen: jax.Array,
+    first: tuple[int, int],
+    sign: int,
+    size: tuple[int, int],
+    bias: jax.Array | None = None,
 ) -> jax.Array:
     """The sum over taps `(i, j)` of `seen`, `[B, H, W, h, w, C]`, each from another corner on."""
-    total = jnp.zeros((), jnp.float32)
+    total = jnp.zeros((), jnp.float32) if bias is None else bias.astype(jnp.float32)
     for i, j in itertools.product(*map(range, seen.shape[3:5])):
         top, left = first[0] + sign * i, first[1] + sign * j
         total += _window(seen[..., i, j, :], top, size[0], left, size[1])
-    return total
+    # There are no taps, nor a sum, for some pixels where a stride is wider than the kernel.
+    return jnp.broadcast_to(total, (len(seen), *size, seen.shape[-1]))
 
 
 def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.Array:
@@ -126,41 +220,61 @@ def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.A
     return jax.lax.pad(x, jnp.zeros((), x.dtype), borders)
 
 
-def _patches_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+def _patches_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     """The gradient of the kernel: what each output saw, times its gradient."""
-    seen = jnp.concatenate(_seen(x, kernel, dy, padding), axis=-1)
+    seen = _what_outputs_see(x, kernel.shape, dy.shape, stride, padding)
     return _dot(seen, dy).reshape(kernel.shape).astype(kernel.dtype)
 
 
-def _taps_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+def _patches(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
+    """The convolution: what each output sees, times the kernel."""
+    shape = jax.eval_shape(lambda x, k: plain(x, k, None, stride, padding), x, kernel).shape
+    seen = _what_outputs_see(x, kernel.shape, shape, stride, padding)
+    y = _matmul(seen, kernel.reshape(-1, kernel.shape[-1])).astype(x.dtype)
+    return y if bias is None else y + bias
+
+
+def _what_outputs_see(
+    x: jax.Array,
+    kernel: tuple[int, ...],
+    outputs: tuple[int, ...],
+    stride: int,
+    padding: Padding,
+) -> jax.Array:
+    """`[B, H', W', h * w * C]`: columns are put side by side first, which moves longer pieces."""
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = (stride * (n - 1) + 1 for n in outputs[1:3])
+    x = jnp.concatenate([x[:, :, j : j + width : stride] for j in range(kernel[1])], axis=-1)
+    return jnp.concatenate([x[:, i : i + height : stride] for i in range(kernel[0])], axis=-1)
+
+
+def _taps_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     """The same with one product for each pixel of the kernel."""
-    taps = [_dot(seen, dy) for seen in _seen(x, kernel, dy, padding)]
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = (stride * (n - 1) + 1 for n in dy.shape[1:3])
+    taps = [
+        _dot(x[:, i : i + height : stride, j : j + width : stride], dy)
+        for i, j in itertools.product(*map(range, kernel.shape[:2]))
+    ]
     return jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
 
 
-def _seen(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> list[jax.Array]:
-    """For each pixel of the kernel the image that it saw, `[B, H', W', C]`."""
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = dy.shape[1:3]
-    taps = itertools.product(*map(range, kernel.shape[:2]))
-    return [x[:, i : i + height, j : j + width] for i, j in taps]
-
-
-def _taps(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+def _taps(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
     """The convolution: all taps in one product, then shifted and added."""
     (top, bottom), (left, right) = padding
     rows, columns, _, features = kernel.shape
     height = x.shape[1] + top + bottom - rows + 1
     width = x.shape[2] + left + right - columns + 1
     seen = _matmul(x, _side_by_side(kernel)).reshape(*x.shape[:3], rows, columns, features)
-    return _sum_of_shifted(seen, (-top, -left), 1, (height, width)).astype(x.dtype)
+    total = _sum_of_shifted(seen, (-top, -left), 1, (height, width), bias)
+    return total.astype(x.dtype)
 
 
-def _narrow_dx(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+def _narrow_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     return _matmul(_shifted(x, kernel, dy, padding), _side_by_side(kernel).T).astype(x.dtype)
 
 
-def _narrow_dk(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
+def _narrow_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     shifted = _shifted(x, kernel, dy, padding)
     dk = _dot(x, shifted)
     rows, columns, channels, features = kernel.shape

@@ -174,7 +174,7 @@ def _flat_features(
         raise ValueError(f"features {net.features} and strides {net.strides} differ in length")
     x = image
     for i, (features, stride) in enumerate(zip(net.features, net.strides, strict=True)):
-        x = Conv(features, (3, 3), strides=(stride, stride), dtype=net.dtype)(x)
+        x = Conv(features, (3, 3), strides=stride, dtype=net.dtype)(x)
         if i > 0:
             x = BatchNorm(dtype=net.dtype)(x, train=train)
         x = nn.leaky_relu(x, 0.2)

@@ -9,32 +9,51 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gans.models.convolution import convolution
+from gans.models.convolution import Padding, convolution
 
 
-def _convolve(x, kernel, strides, padding, **rest):
-    """What `nn.Conv` asks for, as `convolution` where that can give it."""
-    if set(strides) != {1} or rest["feature_group_count"] != 1 or {1} != {*rest["rhs_dilation"]}:
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **rest)
-    if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    return convolution(x, kernel, tuple(map(tuple, padding)))
+class Conv(nn.Module):
+    """A convolution: `[B, H, W, C] -> [B, H', W', F]`, with Keras' defaults.
+
+    https://keras.io/api/layers/convolution_layers/convolution2d
+
+    Attributes:
+      features: channels of the output, F.
+      kernel_size: height and width of the kernel.
+      strides: along height and width alike.
+      padding: "SAME", for an image of the input's size over the stride, rounded up; "VALID", for
+        none; or zeros before and after rows, and columns.
+      use_bias: whether a bias is added.
+      kernel_init: of the kernel, `[h, w, C, F]`.
+      dtype: of the computation.
+    """
+
+    features: int
+    kernel_size: tuple[int, int]
+    strides: int = 1
+    padding: str | Padding = "SAME"
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x, kernel, bias = _parameters(self, x, tuple(self.kernel_size))
+        padding = self.padding
+        if isinstance(padding, str):
+            strides = (self.strides, self.strides)
+            padding = jax.lax.padtype_to_pads(x.shape[1:3], self.kernel_size, strides, padding)
+        return convolution(x, kernel, bias, self.strides, tuple(map(tuple, padding)))
 
 
-# Keras' defaults: https://keras.io/api/layers/convolution_layers/convolution2d
-Conv = functools.partial(
-    nn.Conv,
-    padding="SAME",
-    kernel_init=nn.initializers.glorot_uniform(),
-    conv_general_dilated=_convolve,
-)
 Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 
 # CycleGAN's, of every kernel (arXiv:1703.10593, appendix 7.1).
@@ -108,25 +127,32 @@ class ConvTranspose(nn.Module):
 
 def _doubling(layer: UpsampleConv | ConvTranspose, x: jax.Array, size: int, split) -> jax.Array:
     """Declares a layer's parameters and applies them."""
-    shape = (size, size, x.shape[-1], layer.features)
-    kernel = layer.param("kernel", layer.kernel_init, shape)
-    bias = layer.param("bias", nn.initializers.zeros, shape[-1:]) if layer.use_bias else None
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
-    y = doubling_conv(x, kernel, split)
-    return y if bias is None else y + bias
+    return doubling_conv(*_parameters(layer, x, (size, size)), split)
 
 
-Split = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-"""From a kernel, `[k, ...]` along one axis, to those for the two outputs at the middle of pixels
-i-1 and i, `[2, ...]`: output 2i-1, which is odd, and output 2i."""
+def _parameters(
+    layer: Conv | UpsampleConv | ConvTranspose, x: jax.Array, size: tuple[int, int]
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Declares a convolution's parameters; `x`, the kernel and the bias in the layer's dtype."""
+    kernel = layer.param("kernel", layer.kernel_init, (*size, x.shape[-1], layer.features))
+    zeros = nn.initializers.zeros
+    bias = layer.param("bias", zeros, (layer.features,)) if layer.use_bias else None
+    return nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
+
+
+Split = Callable[[jax.Array], jax.Array]
+"""From a kernel, `[k, ...]` along one axis, to `[2, 2, ...]`: the taps on pixels i-1 and i, for
+the two outputs at their middle, 2i-1, which is odd, and 2i."""
 
 
 def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`x` `[B, H, W, C]` upsampled by 2, then convolved with `[3, 3, C, F]`, zero padded."""
-    return doubling_conv(x, kernel, _split_upsampled)
+    return doubling_conv(x, kernel, None, _split_upsampled)
 
 
-def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
+def doubling_conv(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, split: Split
+) -> jax.Array:
     """A convolution over an image of twice the size that need not be made.
 
     Whether that image is `x` with its pixels repeated or with zeros between them, each output
@@ -137,6 +163,7 @@ def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
     Args:
       x: `[B, H, W, C]`.
       kernel: `[k, k, C, F]`.
+      bias: `[F]`, or None.
       split: how taps fall on pixels, along rows and columns alike.
 
     Returns:
@@ -144,29 +171,40 @@ def doubling_conv(x: jax.Array, kernel: jax.Array, split: Split) -> jax.Array:
     """
     batch, height, width, channels = x.shape
     features = kernel.shape[-1]
-    rows = jnp.stack(split(kernel), axis=3)  # [2, k, C, 2, F]
-    both = jnp.stack(split(jnp.swapaxes(rows, 0, 1)), axis=4)  # [2, 2, C, 2, 2, F], columns first
-    both = jnp.swapaxes(both, 0, 1).reshape(2, 2, channels, 4 * features)
-    y = convolution(x, both, ((1, 1), (1, 1)))
+    columns = split(jnp.swapaxes(kernel, 0, 1))  # [2, 2, k, C, F]
+    both = split(jnp.moveaxis(columns, 2, 0))  # [2, 2, 2, 2, C, F], rows first
+    both = both.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, channels, 4 * features)
+    bias = None if bias is None else jnp.tile(bias, 4)
+    y = convolution(x, both, bias, 1, ((1, 1), (1, 1)))
     y = y.reshape(batch, height + 1, width + 1, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
     # The outer half of what patches at the border make lies outside the image.
     return y.reshape(batch, 2 * height + 2, 2 * width + 2, features)[:, 1:-1, 1:-1]
 
 
-def _split_upsampled(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _split_upsampled(kernel: jax.Array) -> jax.Array:
     """2i-1 sees upsampled pixels 2i-2, 2i-1, 2i: pixels i-1, i-1, i. 2i sees i-1, i, i."""
-    first, middle, last = kernel
-    return jnp.stack([first + middle, last]), jnp.stack([first, middle + last])
+    first, middle, last = _taps(kernel)
+    return _grid([[first + middle, first], [last, middle + last]])
 
 
-def _split_transposed_3(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _split_transposed_3(kernel: jax.Array) -> jax.Array:
     """2i-1 sees pixel i-1, 0, pixel i; 2i sees 0, pixel i, 0."""
-    return kernel[0::2], jnp.stack([jnp.zeros_like(kernel[1]), kernel[1]])
+    first, middle, last = _taps(kernel)
+    return _grid([[first, jnp.zeros_like(middle)], [last, middle]])
 
 
-def _split_transposed_4(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _split_transposed_4(kernel: jax.Array) -> jax.Array:
     """2i-1 sees 0, pixel i-1, 0, pixel i; 2i sees pixel i-1, 0, pixel i, 0."""
-    return kernel[1::2], kernel[0::2]
+    return jnp.flip(kernel.reshape(2, 2, *kernel.shape[1:]), axis=1)
+
+
+def _taps(kernel: jax.Array) -> list[jax.Array]:
+    # Not by indexing, whose gradients are whole kernels of zeros with one tap in them.
+    return [jnp.squeeze(tap, 0) for tap in jax.lax.split(kernel, (1,) * len(kernel))]
+
+
+def _grid(rows: Sequence[Sequence[jax.Array]]) -> jax.Array:
+    return jnp.stack([jnp.stack(row) for row in rows])
 
 
 def upsampling(
@@ -222,28 +260,15 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         x = x.astype(jnp.float32)
-        if train:
-            mean, var = _moments(x, axis_name)
-            if not self.is_initializing():
-                running_mean.value += (1.0 - self.momentum) * (mean - running_mean.value)
-                running_var.value += (1.0 - self.momentum) * (var - running_var.value)
-        else:
-            mean, var = running_mean.value, running_var.value
-        y = (x - mean) * (scale * jax.lax.rsqrt(var + self.epsilon)) + bias
+        if not train:
+            y = _scaled(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
+            return y.astype(self.dtype)
+        axes = tuple(range(x.ndim - 1))
+        y, mean, var = _normalised(x, scale, bias, axes, self.epsilon, axis_name)
+        if not self.is_initializing():
+            running_mean.value += (1.0 - self.momentum) * (mean.reshape(shape) - running_mean.value)
+            running_var.value += (1.0 - self.momentum) * (var.reshape(shape) - running_var.value)
         return y.astype(self.dtype)
-
-
-def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance of each channel, over all devices of the axis."""
-    axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axes)
-    if axis_name is not None:
-        mean = jax.lax.pmean(mean, axis_name)
-    # Around the mean of all devices: E[x^2] - E[x]^2 would cancel in float32.
-    var = jnp.mean(jnp.square(x - mean), axes)
-    if axis_name is not None:
-        var = jax.lax.pmean(var, axis_name)
-    return mean, var
 
 
 class InstanceNorm(nn.Module):
@@ -265,20 +290,86 @@ class InstanceNorm(nn.Module):
         self, x: jax.Array, *, moments: tuple[jax.Array, jax.Array] | None = None
     ) -> jax.Array:
         """Normalises `[B, H, W, C]` by its own moments, or by given ones `[B, 1, 1, C]`."""
-        x = x.astype(jnp.float32)
-        mean, var = instance_moments(x) if moments is None else moments
-        y = (x - mean) * jax.lax.rsqrt(var + self.epsilon)
-        if self.affine:
-            shape = x.shape[-1:]
-            scale = self.param("scale", _around_one, shape)
-            y = y * scale + self.param("bias", nn.initializers.zeros, shape)
+        x, shape = x.astype(jnp.float32), x.shape[-1:]
+        scale = self.param("scale", _around_one, shape) if self.affine else None
+        bias = self.param("bias", nn.initializers.zeros, shape) if self.affine else None
+        if moments is None:
+            y, _, _ = _normalised(x, scale, bias, (1, 2), self.epsilon, None)
+        else:
+            y = _scaled(x, *moments, scale, bias, self.epsilon)
         return y.astype(self.dtype)
 
 
 def instance_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance of each channel of each image, `[B, 1, 1, C]`."""
-    mean = jnp.mean(x, (1, 2), keepdims=True)
-    return mean, jnp.mean(jnp.square(x - mean), (1, 2), keepdims=True)
+    return _moments(x, (1, 2), None)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _normalised(
+    x: jax.Array,
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    axes: tuple[int, ...],
+    epsilon: float,
+    axis_name: str | None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`x` normalised by its own moments, and these, through which no gradient flows.
+
+    The gradient is written down because that which follows from the definition reads the image
+    twice as often: `dx = scale / std * (dy - mean(dy) - normalised * mean(dy * normalised))`
+    (Ioffe and Szegedy 2015, section 3).
+    """
+    mean, var = _moments(x, axes, axis_name)
+    return _scaled(x, mean, var, scale, bias, epsilon), mean, var
+
+
+def _moments(
+    x: jax.Array, axes: tuple[int, ...], axis_name: str | None
+) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance over axes, which are kept, and all devices."""
+    mean = _mean(x, axes, axis_name)
+    # Around the mean of all devices: E[x^2] - E[x]^2 would cancel in float32.
+    return mean, _mean(jnp.square(x - mean), axes, axis_name)
+
+
+def _mean(x: jax.Array, axes: tuple[int, ...], axis_name: str | None) -> jax.Array:
+    mean = jnp.mean(x, axes, keepdims=True)
+    return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+
+
+def _scaled(x, mean, var, scale, bias, epsilon: float) -> jax.Array:
+    factor = jax.lax.rsqrt(var + epsilon)
+    y = (x - mean) * (factor if scale is None else scale * factor)
+    return y if bias is None else y + bias
+
+
+def _normalised_forward(x, scale, bias, axes, epsilon, axis_name):
+    # Not by calling the function itself: second derivatives do flow through the moments.
+    mean, var = _moments(x, axes, axis_name)
+    y = _scaled(x, mean, var, scale, bias, epsilon)
+    return (y, mean, var), (x, mean, var, scale, bias)
+
+
+def _normalised_backward(axes, epsilon, axis_name, saved, gradients):
+    x, mean, var, scale, bias = saved
+    dy, _, _ = gradients
+    factor = jax.lax.rsqrt(var + epsilon)
+    normalised = (x - mean) * factor
+    of_scale = jnp.sum(dy * normalised, axes, keepdims=True)
+    of_bias = jnp.sum(dy, axes, keepdims=True)
+    count = math.prod(x.shape[axis] for axis in axes)
+    means = of_bias / count, of_scale / count
+    if axis_name is not None:
+        means = jax.lax.pmean(means, axis_name)
+    dx = (dy - means[0] - normalised * means[1]) * (factor if scale is None else scale * factor)
+    if scale is None:
+        return dx, None, None
+    others = tuple(range(x.ndim - 1))
+    return dx, jnp.sum(of_scale, others), jnp.sum(of_bias, others)
+
+
+_normalised.defvjp(_normalised_forward, _normalised_backward)
 
 
 def _around_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:

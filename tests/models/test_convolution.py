@@ -8,56 +8,100 @@ import pytest
 from gans.models import convolution as module
 from gans.models.convolution import convolution, plain
 
-# Batch, height, width, channels in, height and width of the kernel, channels out, padding.
+# Batch, height, width, channels in, height and width of the kernel, channels out, stride, padding.
 CASES = [
-    (1, 1, 1, 1, 1, 1, 1, ((0, 0), (0, 0))),
-    (2, 5, 4, 3, 3, 3, 7, ((1, 1), (1, 1))),  # as many pixels as before
-    (2, 5, 4, 3, 2, 2, 8, ((1, 1), (1, 1))),  # one more
-    (1, 6, 7, 5, 3, 3, 6, ((0, 0), (0, 0))),  # fewer
-    (3, 4, 5, 2, 4, 4, 6, ((1, 2), (1, 2))),  # XLA's SAME with an even kernel
-    (1, 7, 3, 2, 2, 3, 5, ((0, 1), (2, 0))),
-    (2, 9, 8, 4, 7, 7, 3, ((0, 0), (0, 0))),  # few outputs
-    (1, 4, 4, 6, 4, 4, 1, ((1, 1), (1, 1))),
-    (2, 3, 6, 5, 3, 3, 3, ((1, 1), (1, 1))),
-    (2, 5, 6, 64, 3, 3, 6, ((0, 0), (0, 0))),  # many channels without padding
+    (1, 1, 1, 1, 1, 1, 1, 1, ((0, 0), (0, 0))),
+    (2, 5, 4, 5, 3, 3, 7, 1, ((1, 1), (1, 1))),  # as many pixels as before
+    (2, 5, 4, 3, 2, 2, 8, 1, ((1, 1), (1, 1))),  # one more
+    (1, 6, 7, 5, 3, 3, 6, 1, ((0, 0), (0, 0))),  # fewer
+    (3, 4, 5, 2, 4, 4, 6, 1, ((1, 2), (1, 2))),  # XLA's SAME with an even kernel
+    (1, 7, 3, 2, 2, 3, 5, 1, ((0, 1), (2, 0))),
+    (2, 9, 8, 4, 7, 7, 3, 1, ((0, 0), (0, 0))),  # few outputs
+    (1, 4, 4, 6, 4, 4, 1, 1, ((1, 1), (1, 1))),
+    (2, 3, 6, 5, 3, 3, 3, 1, ((1, 1), (1, 1))),
+    (2, 5, 6, 64, 3, 3, 6, 1, ((0, 0), (0, 0))),  # many channels without padding
+    (1, 2, 3, 9, 3, 3, 8, 1, ((1, 1), (1, 1))),  # a kernel larger than the image
+    (2, 8, 6, 3, 3, 3, 5, 2, ((0, 1), (0, 1))),  # a stride: SAME
+    (2, 7, 5, 6, 3, 3, 5, 2, ((1, 1), (1, 1))),  # of an odd size
+    (3, 9, 8, 5, 4, 4, 6, 2, ((1, 1), (1, 1))),  # the last row unseen
+    (1, 2, 2, 8, 4, 4, 7, 2, ((1, 1), (1, 1))),  # to a single pixel
+    (2, 11, 10, 5, 3, 2, 4, 3, ((1, 0), (0, 2))),  # a stride wider than the kernel
+    (2, 16, 18, 64, 3, 3, 64, 1, ((0, 0), (0, 0))),  # tiles that fit: see `gans.models.winograd`
+    (5, 11, 9, 64, 3, 3, 70, 1, ((1, 1), (2, 0))),  # and that do not
+    (15, 8, 7, 64, 2, 2, 65, 1, ((1, 1), (1, 1))),
+    (15, 9, 8, 70, 2, 2, 64, 1, ((0, 0), (1, 0))),
 ]
+TILED = CASES[-4:]
 
 
 def arrays(case, dtype=np.float32):
-    batch, height, width, channels, rows, columns, features, padding = case
+    batch, height, width, channels, rows, columns, features, stride, padding = case
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, height, width, channels))
     kernel = rng.normal(size=(rows, columns, channels, features))
-    shape = jax.eval_shape(lambda x, k: plain(x, k, padding), x, kernel).shape
-    return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype), jnp.asarray(rng.normal(size=shape))
+    bias = rng.normal(size=features)
+    shape = jax.eval_shape(lambda *a: plain(*a, None, stride, padding), x, kernel).shape
+    parameters = (jnp.asarray(a, dtype) for a in (x, kernel, bias))
+    return tuple(parameters), jnp.asarray(rng.normal(size=shape))
 
 
-def with_gradients(function, x, kernel, padding, dy):
-    y, backward = jax.vjp(lambda x, kernel: function(x, kernel, padding), x, kernel)
+def with_gradients(function, parameters, case, dy):
+    y, backward = jax.vjp(lambda *a: function(*a, *case[-2:]), *parameters)
     return y, *backward(dy.astype(y.dtype))
+
+
+def forms(case):
+    (x, kernel, _), _ = arrays(case)
+    return module._forms(x, kernel, *case[-2:])
+
+
+def test_all_forms_are_among_the_cases():
+    tried = {form.__name__ for case in CASES for form in forms(case)}
+    assert tried == {
+        *("plain", "_taps", "_patches", "_tiles"),
+        *("_taps_dx", "_narrow_dx", "_strided_dx", "_tiles_dx"),
+        *("_patches_dk", "_narrow_dk", "_tiles_dk"),  # and _taps_dk, without room for patches
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients_are_those_of_xla(case):
-    x, kernel, dy = arrays(case)
-    expected = with_gradients(plain, x, kernel, case[-1], dy)
-    for ours, theirs in zip(
-        with_gradients(convolution, x, kernel, case[-1], dy), expected, strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))
+    parameters, dy = arrays(case)
+    expected = with_gradients(plain, parameters, case, dy)
+    ours = with_gradients(convolution, parameters, case, dy)
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
 
 
-@pytest.mark.parametrize("case", CASES[:6])
-def test_without_room_for_patches_too(monkeypatch, case):
-    monkeypatch.setattr(module, "_PATCHES", 0)
+@pytest.mark.parametrize("case", [CASES[5], CASES[11]])
+def test_without_a_bias(case):
+    parameters, dy = arrays(case)
+    expected = with_gradients(plain, parameters, case, dy)
+    y, dx, dk, none = with_gradients(convolution, (*parameters[:2], None), case, dy)
+    assert none is None
+    for a, b in zip((y + parameters[2], dx, dk), expected, strict=False):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize("case", TILED[:2])
+def test_in_strips_too(monkeypatch, case):
+    monkeypatch.setattr(module, "_STRIP", 2**16)
     test_values_and_gradients_are_those_of_xla(case)
 
 
-@pytest.mark.parametrize("case", [CASES[1], CASES[6]])
+@pytest.mark.parametrize("case", [*CASES[1:6], CASES[12]])
+def test_without_room_for_patches_too(monkeypatch, case):
+    monkeypatch.setattr(module, "_PATCHES", 0)
+    monkeypatch.setattr(module, "_NARROW", 0)
+    assert forms(case).dk is module._taps_dk
+    test_values_and_gradients_are_those_of_xla(case)
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[12], TILED[0]])
 def test_bfloat16_is_no_further_from_float32_than_of_xla(case):
-    x, kernel, dy = arrays(case, jnp.bfloat16)
-    exact = with_gradients(plain, x.astype(jnp.float32), kernel.astype(jnp.float32), case[-1], dy)
-    ours = with_gradients(convolution, x, kernel, case[-1], dy)
+    parameters, dy = arrays(case, jnp.bfloat16)
+    exact = with_gradients(plain, [a.astype(jnp.float32) for a in parameters], case, dy)
+    ours = with_gradients(convolution, parameters, case, dy)
     for a, b in zip(ours, exact, strict=True):
         assert a.dtype == jnp.bfloat16
         # 8 bits of mantissa, of the result and of the gradient that came in.
@@ -66,17 +110,21 @@ def test_bfloat16_is_no_further_from_float32_than_of_xla(case):
         )
 
 
-@pytest.mark.parametrize("case", [CASES[2], CASES[8]])
+@pytest.mark.parametrize("case", [CASES[2], CASES[8], CASES[12], TILED[0], TILED[2]])
 def test_second_derivatives_are_those_of_xla(case):
     """As a penalty on the discriminator's gradient needs them."""
-    x, kernel, dy = arrays(case)
+    parameters, dy = arrays(case)
 
-    def penalty(function, x, kernel):
-        gradient = jax.grad(lambda x: jnp.sum(dy * jnp.tanh(function(x, kernel, case[-1]))))(x)
-        return jnp.sum(jnp.square(gradient))
+    def penalty(function, x, kernel, bias):
+        def objective(x):
+            # Divided, for a tanh of large numbers has no second derivative to speak of.
+            y = function(x, kernel, bias, *case[-2:]) / np.sqrt(kernel[..., 0].size)
+            return jnp.sum(dy * jnp.tanh(y))
+
+        return jnp.sum(jnp.square(jax.grad(objective)(x)))
 
     ours, expected = (
-        jax.grad(lambda *a, f=f: penalty(f, *a), argnums=(0, 1))(x, kernel)
+        jax.grad(lambda *a, f=f: penalty(f, *a), argnums=(0, 1, 2))(*parameters)
         for f in (convolution, plain)
     )
     for a, b in zip(ours, expected, strict=True):
@@ -84,11 +132,12 @@ def test_second_derivatives_are_those_of_xla(case):
 
 
 def test_an_accelerator_gets_convolutions_and_a_cpu_products():
-    x, kernel, dy = arrays(CASES[1])
+    case = CASES[1]
+    parameters, dy = arrays(case)
 
     def text(platform):
-        step = jax.jit(lambda x, k, dy: with_gradients(convolution, x, k, CASES[1][-1], dy))
-        return step.trace(x, kernel, dy).lower(lowering_platforms=(platform,)).as_text()
+        step = jax.jit(lambda *a: with_gradients(convolution, a[:3], case, a[3]))
+        return step.trace(*parameters, dy).lower(lowering_platforms=(platform,)).as_text()
 
     assert text("cuda").count("stablehlo.convolution") == 3
     assert "dot_general" not in text("cuda")
