@@ -10,10 +10,11 @@ whose parts are shifted and added afterwards.
 
 *Patches.* The gradient of the kernel is the product of what each output saw and of its
 gradient, over all outputs: one product for each pixel of the kernel, or, where the patches
-that outputs saw fit into the caches side by side, one for all.
+that outputs saw fit into the caches side by side, one for all. The result itself is a product
+of patches where the kernel is larger than they are, or channels are few.
 
-*Tiles.* `gans.models.winograd`: fewer multiplications, where there are tiles enough to pay for
-the transforms.
+*Tiles.* `gans.models.winograd`, in float32: fewer multiplications, where there are tiles enough
+to pay for the transforms.
 
 A bias is part of the convolution, not added to its result, because XLA computes a sum of many
 parts anew for everything that uses it once a bias has been added: the CPU's compiler regards
@@ -106,9 +107,10 @@ def _forms(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> _F
         for n, p, k in zip(x.shape[1:3], padding, kernel.shape[:2], strict=True)
     )
     patches = outputs * rows * columns * channels
-    dk = _patches_dk if patches <= _PATCHES or channels <= _NARROW else _taps_dk
+    narrow = channels <= _NARROW and patches <= _MANY
+    dk = _patches_dk if narrow or patches <= _PATCHES else _taps_dk
     # A kernel larger than what it is applied to is best read once, as it lies in memory.
-    as_patches = channels <= _NARROW and patches <= _MANY or patches <= kernel.size
+    as_patches = narrow or patches <= kernel.size
     if stride > 1:
         return _Forms(_patches if as_patches else plain, _strided_dx, dk)
     if features <= _NARROW:
