@@ -90,8 +90,6 @@ def test_fast_and_plain_forms_train_alike_for_300_steps(monkeypatch, training, s
     fast = np.stack([training(seed) for seed in seeds])
     monkeypatch.setattr(layers, "doubling_conv", plainly_doubling)
     monkeypatch.setattr(layers, "convolution", convolution.plain)
-    # With the gradient that JAX derives.
-    monkeypatch.setattr(layers, "_normalised", layers._normalised.fun)
     plain = np.stack([training(seed) for seed in seeds])
     assert np.ptp(fast, axis=1).min() > 0.1  # far more than the tolerance
     # Once in some hundred steps a leaky ReLU of a DCGAN is given a zero, to rounding, and takes

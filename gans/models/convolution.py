@@ -100,12 +100,16 @@ class _Forms(NamedTuple):
 
 
 def _forms(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> _Forms:
-    """The fastest forms for the shapes."""
+    """The fastest forms for the shapes; XLA's own where they are not known, or there is nothing."""
+    if not all(isinstance(n, int) for n in x.shape):
+        return _PLAIN
     rows, columns, channels, features = kernel.shape
-    outputs = len(x) * math.prod(
-        (n + sum(p) - k) // stride + 1
+    outputs = x.shape[0] * math.prod(
+        max(0, (n + sum(p) - k) // stride + 1)
         for n, p, k in zip(x.shape[1:3], padding, kernel.shape[:2], strict=True)
     )
+    if not outputs:
+        return _PLAIN
     patches = outputs * rows * columns * channels
     narrow = channels <= _NARROW and patches <= _MANY
     dk = _patches_dk if narrow or patches <= _PATCHES else _taps_dk
@@ -141,6 +145,9 @@ def _plain_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
 
 def _plain_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     return jax.vjp(lambda kernel: plain(x, kernel, None, stride, padding), kernel)[1](dy)[0]
+
+
+_PLAIN = _Forms(plain, _plain_dx, _plain_dk)
 
 
 def _tiles(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
@@ -212,7 +219,7 @@ def _sum_of_shifted(
         top, left = first[0] + sign * i, first[1] + sign * j
         total += _window(seen[..., i, j, :], top, size[0], left, size[1])
     # There are no taps, nor a sum, for some pixels where a stride is wider than the kernel.
-    return jnp.broadcast_to(total, (len(seen), *size, seen.shape[-1]))
+    return jnp.broadcast_to(total, (seen.shape[0], *size, seen.shape[-1]))
 
 
 def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.Array:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -260,15 +259,28 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         x = x.astype(jnp.float32)
-        if not train:
-            y = _scaled(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
-            return y.astype(self.dtype)
-        axes = tuple(range(x.ndim - 1))
-        y, mean, var = _normalised(x, scale, bias, axes, self.epsilon, axis_name)
-        if not self.is_initializing():
-            running_mean.value += (1.0 - self.momentum) * (mean.reshape(shape) - running_mean.value)
-            running_var.value += (1.0 - self.momentum) * (var.reshape(shape) - running_var.value)
+        if train:
+            mean, var = _moments(x, axis_name)
+            if not self.is_initializing():
+                running_mean.value += (1.0 - self.momentum) * (mean - running_mean.value)
+                running_var.value += (1.0 - self.momentum) * (var - running_var.value)
+        else:
+            mean, var = running_mean.value, running_var.value
+        y = (x - mean) * (scale * jax.lax.rsqrt(var + self.epsilon)) + bias
         return y.astype(self.dtype)
+
+
+def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance of each channel, over all devices of the axis."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axes)
+    if axis_name is not None:
+        mean = jax.lax.pmean(mean, axis_name)
+    # Around the mean of all devices: E[x^2] - E[x]^2 would cancel in float32.
+    var = jnp.mean(jnp.square(x - mean), axes)
+    if axis_name is not None:
+        var = jax.lax.pmean(var, axis_name)
+    return mean, var
 
 
 class InstanceNorm(nn.Module):
@@ -290,86 +302,20 @@ class InstanceNorm(nn.Module):
         self, x: jax.Array, *, moments: tuple[jax.Array, jax.Array] | None = None
     ) -> jax.Array:
         """Normalises `[B, H, W, C]` by its own moments, or by given ones `[B, 1, 1, C]`."""
-        x, shape = x.astype(jnp.float32), x.shape[-1:]
-        scale = self.param("scale", _around_one, shape) if self.affine else None
-        bias = self.param("bias", nn.initializers.zeros, shape) if self.affine else None
-        if moments is None:
-            y, _, _ = _normalised(x, scale, bias, (1, 2), self.epsilon, None)
-        else:
-            y = _scaled(x, *moments, scale, bias, self.epsilon)
+        x = x.astype(jnp.float32)
+        mean, var = instance_moments(x) if moments is None else moments
+        y = (x - mean) * jax.lax.rsqrt(var + self.epsilon)
+        if self.affine:
+            shape = x.shape[-1:]
+            scale = self.param("scale", _around_one, shape)
+            y = y * scale + self.param("bias", nn.initializers.zeros, shape)
         return y.astype(self.dtype)
 
 
 def instance_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance of each channel of each image, `[B, 1, 1, C]`."""
-    return _moments(x, (1, 2), None)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _normalised(
-    x: jax.Array,
-    scale: jax.Array | None,
-    bias: jax.Array | None,
-    axes: tuple[int, ...],
-    epsilon: float,
-    axis_name: str | None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`x` normalised by its own moments, and these, through which no gradient flows.
-
-    The gradient is written down because that which follows from the definition reads the image
-    twice as often: `dx = scale / std * (dy - mean(dy) - normalised * mean(dy * normalised))`
-    (Ioffe and Szegedy 2015, section 3).
-    """
-    mean, var = _moments(x, axes, axis_name)
-    return _scaled(x, mean, var, scale, bias, epsilon), mean, var
-
-
-def _moments(
-    x: jax.Array, axes: tuple[int, ...], axis_name: str | None
-) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over axes, which are kept, and all devices."""
-    mean = _mean(x, axes, axis_name)
-    # Around the mean of all devices: E[x^2] - E[x]^2 would cancel in float32.
-    return mean, _mean(jnp.square(x - mean), axes, axis_name)
-
-
-def _mean(x: jax.Array, axes: tuple[int, ...], axis_name: str | None) -> jax.Array:
-    mean = jnp.mean(x, axes, keepdims=True)
-    return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
-
-
-def _scaled(x, mean, var, scale, bias, epsilon: float) -> jax.Array:
-    factor = jax.lax.rsqrt(var + epsilon)
-    y = (x - mean) * (factor if scale is None else scale * factor)
-    return y if bias is None else y + bias
-
-
-def _normalised_forward(x, scale, bias, axes, epsilon, axis_name):
-    # Not by calling the function itself: second derivatives do flow through the moments.
-    mean, var = _moments(x, axes, axis_name)
-    y = _scaled(x, mean, var, scale, bias, epsilon)
-    return (y, mean, var), (x, mean, var, scale, bias)
-
-
-def _normalised_backward(axes, epsilon, axis_name, saved, gradients):
-    x, mean, var, scale, bias = saved
-    dy, _, _ = gradients
-    factor = jax.lax.rsqrt(var + epsilon)
-    normalised = (x - mean) * factor
-    of_scale = jnp.sum(dy * normalised, axes, keepdims=True)
-    of_bias = jnp.sum(dy, axes, keepdims=True)
-    count = math.prod(x.shape[axis] for axis in axes)
-    means = of_bias / count, of_scale / count
-    if axis_name is not None:
-        means = jax.lax.pmean(means, axis_name)
-    dx = (dy - means[0] - normalised * means[1]) * (factor if scale is None else scale * factor)
-    if scale is None:
-        return dx, None, None
-    others = tuple(range(x.ndim - 1))
-    return dx, jnp.sum(of_scale, others), jnp.sum(of_bias, others)
-
-
-_normalised.defvjp(_normalised_forward, _normalised_backward)
+    mean = jnp.mean(x, (1, 2), keepdims=True)
+    return mean, jnp.mean(jnp.square(x - mean), (1, 2), keepdims=True)
 
 
 def _around_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
