@@ -315,6 +315,22 @@ def test_a_run_from_its_flags_to_its_table(tmp_path):
     assert content["cautions"][-1] in table
 
 
+def test_what_is_done_is_kept_when_a_later_case_fails(monkeypatch):
+    cases = [small("sample", "cgan_cifar10", {"num": num}) for num in (8, 9)]
+
+    def time_case(case, *_):
+        if case is cases[1]:
+            raise Failed("the process ended")
+        return {"name": case.name, "ours": {}}
+
+    monkeypatch.setattr(run, "ceilings", lambda cases, how: ([], False))
+    monkeypatch.setattr(run, "time_case", time_case)
+    kept = []
+    with pytest.raises(UserError, match="could not be timed: the process ended"):
+        run.run(cases, How(), keep=lambda content: kept.append(json.dumps(content["cases"])))
+    assert [len(json.loads(text)) for text in kept] == [1]
+
+
 def test_a_file_of_something_else_is_refused():
     with pytest.raises(UserError, match="none that experiments.benchmark wrote"):
         report.markdown({"tables": []})

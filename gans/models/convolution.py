@@ -36,8 +36,7 @@ import jax
 import jax.numpy as jnp
 
 from gans.models import winograd
-
-Padding = tuple[tuple[int, int], tuple[int, int]]
+from gans.models.winograd import Padding, dot, interleave
 
 _NARROW = 4  # channels up to which a product of one tap would be a thin one
 # Without padding the forward pass is a product of taps from so many channels on: XLA's own was 4
@@ -153,7 +152,7 @@ _PLAIN = _Forms(plain, _plain_dx, _plain_dk)
 def _tiles(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
     """By tiles, in strips of an image whose tiles are too many for the memory."""
     count, (size, _, *channels) = winograd.count_tiles(x.shape, kernel.shape, padding), kernel.shape
-    strips = -(-count * 16 * max(channels) // _STRIP)
+    strips = -(-count * winograd.TILE**2 * max(channels) // _STRIP)
     if strips == 1:
         return winograd.convolve(x, kernel, bias, padding)
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -178,21 +177,17 @@ def _tiles_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
 def _taps_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     """The gradient of the image: each tap's product, added where that tap saw the image."""
     (top, _), (left, _) = padding
-    # Taps side by side as they lie in memory, [h * w * C, F].
-    seen = _matmul(dy, kernel.reshape(-1, kernel.shape[-1]).T)
-    seen = seen.reshape(*dy.shape[:3], *kernel.shape[:3])
+    seen = _through_taps(dy, kernel)
     # Pixel p of x is seen by output p + top - i.
     return _sum_of_shifted(seen, (top, left), -1, x.shape[1:3]).astype(x.dtype)
 
 
 def _strided_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     """The same for a stride: pixels that are a stride apart are seen by the same taps."""
-    rows, columns, channels, features = kernel.shape
-    seen = _matmul(dy, kernel.reshape(-1, features).T)
-    seen = seen.reshape(*dy.shape[:3], rows, columns, channels)
+    seen = _through_taps(dy, kernel)
     # Padded pixel stride * n + r is seen by output n - i through tap stride * i + r.
     height, width = (
-        n + -(-k // stride) for n, k in zip(dy.shape[1:3], (rows, columns), strict=True)
+        n + -(-k // stride) for n, k in zip(dy.shape[1:3], kernel.shape[:2], strict=True)
     )
     parts = [
         [
@@ -202,8 +197,15 @@ def _strided_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
         for i in range(stride)
     ]
     (top, _), (left, _) = padding
-    dx = winograd.interleave(parts)
+    dx = interleave(parts)
     return _window(dx, top, x.shape[1], left, x.shape[2]).astype(x.dtype)
+
+
+def _through_taps(dy: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`[B, H', W', h, w, C]`: what each output's gradient is to what each tap showed it."""
+    # Taps side by side as they lie in memory, [h * w * C, F].
+    seen = _matmul(dy, kernel.reshape(-1, kernel.shape[-1]).T)
+    return seen.reshape(*dy.shape[:3], *kernel.shape[:3])
 
 
 def _sum_of_shifted(
@@ -232,7 +234,7 @@ def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.A
 def _patches_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     """The gradient of the kernel: what each output saw, times its gradient."""
     seen = _what_outputs_see(x, kernel.shape, dy.shape, stride, padding)
-    return _dot(seen, dy).reshape(kernel.shape).astype(kernel.dtype)
+    return dot(seen, dy).reshape(kernel.shape).astype(kernel.dtype)
 
 
 def _patches(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
@@ -262,7 +264,7 @@ def _taps_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     height, width = (stride * (n - 1) + 1 for n in dy.shape[1:3])
     taps = [
-        _dot(x[:, i : i + height : stride, j : j + width : stride], dy)
+        dot(x[:, i : i + height : stride, j : j + width : stride], dy)
         for i, j in itertools.product(*map(range, kernel.shape[:2]))
     ]
     return jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
@@ -285,7 +287,7 @@ def _narrow_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
 
 def _narrow_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
     shifted = _shifted(x, kernel, dy, padding)
-    dk = _dot(x, shifted)
+    dk = dot(x, shifted)
     rows, columns, channels, features = kernel.shape
     dk = dk.reshape(channels, rows, columns, features).transpose(1, 2, 0, 3)
     return dk.astype(kernel.dtype)
@@ -309,9 +311,3 @@ def _matmul(x: jax.Array, matrix: jax.Array) -> jax.Array:
     """`[B, H, W, C]` by `[C, F]`, summed and left in float32."""
     y = jnp.matmul(x.reshape(-1, x.shape[-1]), matrix, preferred_element_type=jnp.float32)
     return y.reshape(*x.shape[:3], -1)
-
-
-def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`[..., C]` and `[..., F]` to `[C, F]` float32, summed over all that they have in common."""
-    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)

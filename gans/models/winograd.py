@@ -22,7 +22,7 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 Matrix = tuple[tuple[float, ...], ...]
 Grid = list[list[jax.Array]]
 
-_TILE = 4
+TILE = 4  # pixels along each side of a tile
 
 
 class _Filter(NamedTuple):
@@ -74,7 +74,7 @@ def count_tiles(image: tuple[int, ...], kernel: tuple[int, ...], padding: Paddin
 
 
 def _plan(image: tuple[int, ...], kernel: tuple[int, ...], padding: Padding) -> _Plan:
-    size, step = kernel[0], _TILE + 1 - kernel[0]
+    size, step = kernel[0], TILE + 1 - kernel[0]
     height, width = (n + sum(p) - size + 1 for n, p in zip(image[1:3], padding, strict=True))
     tiles = -(-height // step), -(-width // step)
     return _Plan(size, step, tiles, (padding[0][0], padding[1][0]), (height, width))
@@ -115,7 +115,7 @@ def kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Pad
     """The gradient of `kernel`, `[r, r, C, F]`."""
     plan = _plan(x.shape, kernel.shape, padding)
     products = [
-        [_flat_product(tile, gradient) for tile, gradient in zip(*rows, strict=True)]
+        [dot(tile, gradient) for tile, gradient in zip(*rows, strict=True)]
         for rows in zip(_tiles(x, plan), _spread(dy, plan), strict=True)
     ]
     taps = _both_ways(_transposed(_FILTERS[plan.size].G), products)
@@ -129,6 +129,12 @@ def interleave(parts: Sequence[Sequence[jax.Array]]) -> jax.Array:
     return y.reshape(batch, height * stride, width * stride, features)
 
 
+def dot(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`[..., C]` and `[..., F]` to `[C, F]` float32, summed over all that they have in common."""
+    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+
+
 def _tiles(x: jax.Array, plan: _Plan) -> Grid:
     """Transformed tiles, for each of the 4x4 places `[B, tiles, tiles, C]`."""
     step, (down, across), (top, left) = plan.step, plan.tiles, plan.before
@@ -140,10 +146,10 @@ def _tiles(x: jax.Array, plan: _Plan) -> Grid:
     zero = jnp.zeros((), x.dtype)
     x = jax.lax.pad(x, zero, ((0, 0, 0), (top, below, 0), (left, right, 0), (0, 0, 0)))
     bt = _FILTERS[plan.size].Bt
-    rows = _combined(bt, [x[:, i : i + step * (down - 1) + 1 : step] for i in range(_TILE)])
+    rows = _combined(bt, [x[:, i : i + step * (down - 1) + 1 : step] for i in range(TILE)])
     rows = jax.lax.optimization_barrier(rows)
     return [
-        _combined(bt, [row[:, :, j : j + step * (across - 1) + 1 : step] for j in range(_TILE)])
+        _combined(bt, [row[:, :, j : j + step * (across - 1) + 1 : step] for j in range(TILE)])
         for row in rows
     ]
 
@@ -203,9 +209,3 @@ def _product(tiles: jax.Array, matrix: jax.Array, contracted: tuple[int, int]) -
     flat = tiles.reshape(-1, tiles.shape[-1])
     dimensions = (((contracted[0],), (contracted[1],)), ((), ()))
     return jax.lax.dot_general(flat, matrix, dimensions).reshape(*tiles.shape[:3], -1)
-
-
-def _flat_product(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`[..., C]` and `[..., F]` to `[C, F]`, summed over all that they have in common."""
-    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())))
