@@ -12,39 +12,56 @@ import optax
 from gans.errors import UserError
 
 
-def scale_by_keras_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
-    """Adam with the epsilon where Keras and the paper's closing remark of section 2 have it.
+def adam(
+    learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam as in the paper's algorithm 1, PyTorch and optax (Kingma and Ba 2015, arXiv:1412.6980).
 
-    `sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)` (Kingma and Ba 2015,
-    arXiv:1412.6980), against the paper's algorithm 1, and optax, whose epsilon is
-    added to the bias-corrected `sqrt(v / (1 - b2^t))`. The two differ in the first
-    steps, where gradients are small.
+    `m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`: epsilon is added to what was corrected.
     """
-
-    def update(grads, state, params=None):
-        del params
-        mu = optax.tree.update_moment(grads, state.mu, b1, 1)
-        nu = optax.tree.update_moment_per_elem_norm(grads, state.nu, b2, 2)
-        count = optax.safe_increment(state.count)
-        t = count.astype(jnp.float32)
-        correction = jnp.sqrt(1.0 - b2**t) / (1.0 - b1**t)
-        updates = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), mu, nu)
-        return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
-
-    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+    return optax.chain(
+        _scale_by_adam(b1, b2, lambda correction: eps * correction),
+        optax.scale_by_learning_rate(learning_rate),
+    )
 
 
 def keras_adam(
     learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-7
 ) -> optax.GradientTransformation:
-    """Keras' Adam: see `scale_by_keras_adam`."""
+    """Adam with the epsilon where Keras and the closing remark of the paper's section 2 have it.
+
+    `sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)`: it differs from `adam` in the first
+    steps, where gradients are small.
+    """
     return optax.chain(
-        scale_by_keras_adam(b1, b2, eps), optax.scale_by_learning_rate(learning_rate)
+        _scale_by_adam(b1, b2, lambda correction: eps),
+        optax.scale_by_learning_rate(learning_rate),
     )
 
 
+def _scale_by_adam(
+    b1: float, b2: float, eps: Callable[[jax.Array], jax.Array | float]
+) -> optax.GradientTransformation:
+    """Both forms of Adam, with the state of optax'; `eps` is given `sqrt(1 - b2^t)`."""
+
+    def update(grads, state, params=None):
+        del params
+        # Keras' way to write an average. XLA's compiler for the CPU regards b1 * m + (1 - b1) * g
+        # as cheap to repeat where b1 is 1/2, computes it twice and copies the old m for that.
+        mu = jax.tree.map(lambda m, g: m + (1.0 - b1) * (g - m), state.mu, grads)
+        nu = jax.tree.map(lambda v, g: v + (1.0 - b2) * (g * g - v), state.nu, grads)
+        count = optax.safe_increment(state.count)
+        t = count.astype(jnp.float32)
+        correction = jnp.sqrt(1.0 - b2**t)
+        rate, offset = correction / (1.0 - b1**t), eps(correction)
+        updates = jax.tree.map(lambda m, v: rate * m / (jnp.sqrt(v) + offset), mu, nu)
+        return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "adam": optax.adam,
+    "adam": adam,
     "keras_adam": keras_adam,
     "rmsprop": optax.rmsprop,
     "sgd": optax.sgd,

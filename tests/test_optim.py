@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import optax
 import pytest
+import torch
 
 from gans import optim
 from gans.errors import UserError
@@ -50,6 +51,17 @@ def adam_in_float64(gradients):
     return np.stack(path)
 
 
+def adam_of_pytorch(gradients):
+    params = torch.zeros(gradients.shape[1], dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([params], lr=RATE, betas=(B1, B2), eps=EPS)
+    path = []
+    for grads in np.float64(gradients):
+        params.grad = torch.from_numpy(grads)
+        adam.step()
+        path.append(params.detach().numpy().copy())
+    return np.stack(path)
+
+
 def adam_of_keras(gradients):
     adam = keras.optimizers.Adam(RATE, beta_1=B1, beta_2=B2, epsilon=EPS)
     params = keras.Variable(np.zeros(gradients.shape[1], np.float32))
@@ -69,11 +81,21 @@ def test_keras_adam_takes_the_steps_of_keras():
     np.testing.assert_allclose(ours, adam_in_float64(GRADIENTS), rtol=1e-4, atol=1e-12)
 
 
-def test_the_epsilon_of_optax_is_elsewhere():
-    # Guards the test above: these gradients do tell the two forms of Adam apart.
-    optax_steps = trajectory(optax.adam(RATE, B1, B2, EPS), GRADIENTS)
-    ratio = optax_steps[0, 2] / adam_in_float64(GRADIENTS)[0, 2]
+def test_adam_takes_the_steps_of_optax_and_of_pytorch():
+    ours = trajectory(optim.adam(RATE, B1, B2, EPS), GRADIENTS)
+    theirs = trajectory(optax.adam(RATE, B1, B2, EPS), GRADIENTS)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=0)
+    np.testing.assert_allclose(ours, adam_of_pytorch(GRADIENTS), rtol=1e-4, atol=1e-12)
+    # These gradients do tell the two forms of Adam apart.
+    ratio = ours[0, 2] / adam_in_float64(GRADIENTS)[0, 2]
     assert ratio == pytest.approx((1e-6 + EPS / np.sqrt(1 - B2)) / (1e-6 + EPS), rel=1e-3)
+
+
+def test_adam_keeps_the_state_of_optax():
+    # Which checkpoints hold.
+    params = {"kernel": jnp.ones((2, 3))}
+    ours, theirs = (make(RATE).init(params) for make in (optim.adam, optax.adam))
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
 
 
 def test_keras_adam_has_the_defaults_of_keras():
