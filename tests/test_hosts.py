@@ -14,8 +14,11 @@ import pytest
 from gans import evaluation, hosts, runs, sampling, train
 from gans.errors import UserError
 
-# Adam would turn rounding in gradients that are zero into whole steps: SGD.
+# Adam would turn rounding in gradients that are zero into whole steps: SGD. And a seed with which
+# no leaky ReLU is given a zero, to rounding, in the first dozens of steps: one that takes the other
+# side moves kernels by 1e-3, after 10 steps with seed 0.
 CHANGES = {
+    "seed": 2,
     "optim.generator.name": "sgd",
     "optim.discriminator.name": "sgd",
     "optim.generator.learning_rate": 0.05,
@@ -170,7 +173,7 @@ def test_different_configs_are_refused_by_all(tmp_path):
     statuses, outputs = ends(start(tmp_path / "run", each=((), ("--config.seed=3",))))
     assert statuses == [2, 2]
     for text in outputs:
-        assert "started with different configs:\n  seed: 0 in process 0, 3 in 1" in text
+        assert "started with different configs:\n  seed: 2 in process 0, 3 in 1" in text
     assert not (tmp_path / "run").exists()
 
 

@@ -80,7 +80,12 @@ RANKS = (
 # What these may import of the project, whatever the ranks say.
 ONLY = {
     "configs": ("configs",),
-    "gans.models": ("gans.models.winograd", "gans.models.convolution", "gans.models.layers"),
+    "gans.models": (
+        "gans.models.normalisation",
+        "gans.models.winograd",
+        "gans.models.convolution",
+        "gans.models.layers",
+    ),
 }
 # And what these may not.
 NEVER = {"gans.games": ("gans.models", "gans.data")}

@@ -178,6 +178,17 @@ def at(tree, path):
     return tree
 
 
+def size(tree, path):
+    """The largest value of an array; of its layer, where the array is but rounding beside that.
+
+    As the gradient of a bias is that a normalisation follows: a sum that cancels, of numbers
+    as large as those that its kernel's gradient is made of.
+    """
+    own = np.abs(at(tree, path)).max()
+    layer = max(np.abs(leaf).max() for leaf in jax.tree.leaves(at(tree, path[:-1])))
+    return layer if own < 1e-4 * layer else own
+
+
 def assert_trees_close(ours, expected, *, rtol=0.0, atol=0.0, relative_to_max=0.0, slack=None):
     """Element by element; the absolute tolerance is the sum of three.
 
@@ -186,13 +197,13 @@ def assert_trees_close(ours, expected, *, rtol=0.0, atol=0.0, relative_to_max=0.
       expected: a tree of the same form.
       rtol: as in numpy.
       atol: as in numpy.
-      relative_to_max: times the largest value of each array, because rounding in a sum
-        goes with the size of what is summed, which may cancel.
+      relative_to_max: times the `size` of each array, because rounding in a sum goes with the
+        size of what is summed, which may cancel.
       slack: a tree of tolerances of each element, or None.
     """
     assert jax.tree.structure(ours) == jax.tree.structure(expected)
     for path, value in jax.tree_util.tree_leaves_with_path(expected):
-        allowed = atol + rtol * np.abs(value) + relative_to_max * np.abs(value).max()
+        allowed = atol + rtol * np.abs(value) + relative_to_max * size(expected, path)
         if slack is not None:
             allowed = allowed + at(slack, path)
         excess = np.abs(np.asarray(at(ours, path), np.float64) - value) - allowed
@@ -498,9 +509,7 @@ def compare(game, state, metrics, keras_side, their_nets, report, keras_optimize
     return Iteration(*jax.device_get((losses, terms, grads, params, stats, moments)))
 
 
-# Gradients agree to this many times the largest of their array, and this much, where they
-# are sums that cancel: the gradient of a bias that a normalisation follows is zero but
-# for rounding.
+# Gradients agree to this many times their `size`, and this much.
 GRADIENT_RTOL, GRADIENT_ATOL = 1e-5, 1e-7
 
 
@@ -516,16 +525,16 @@ def adam_slack(gradients):
       gradients: Keras', of all steps from the first, as trees.
     """
 
-    def bound(*history):
+    def bound(path, *history):
         v, slack = 0.0, 0.0
-        for t, g in enumerate(np.float64(history), 1):
-            error = GRADIENT_RTOL * np.abs(g).max() + GRADIENT_ATOL
+        for t, (g, tree) in enumerate(zip(np.float64(history), gradients, strict=True), 1):
+            error = GRADIENT_RTOL * size(tree, path) + GRADIENT_ATOL
             v = B2 * v + (1 - B2) * g**2
             scale = (np.sqrt(v) + EPS) / np.sqrt(1 - B2**t)
             slack = slack + RATE * np.minimum(2.0, error / scale)
         return slack
 
-    return jax.tree.map(bound, *gradients)
+    return jax.tree_util.tree_map_with_path(bound, *gradients)
 
 
 GAMES = {
@@ -563,9 +572,12 @@ def test_gradients_of_each_move_are_those_of_keras(adam_history):
 def test_moments_of_adam_are_those_of_keras(adam_history):
     for iteration in adam_history:
         for (mu, their_mu), (nu, their_nu) in iteration.moments.values():
-            assert_trees_close(mu, their_mu, relative_to_max=GRADIENT_RTOL, atol=GRADIENT_ATOL)
-            # A thousandth of the squared gradients, with twice their relative error.
-            assert_trees_close(nu, their_nu, relative_to_max=2 * GRADIENT_RTOL, atol=1e-15)
+            # The second time of parameters that have moved, some of them by rounding alone.
+            atol = 2 * GRADIENT_ATOL
+            assert_trees_close(mu, their_mu, relative_to_max=GRADIENT_RTOL, atol=atol)
+            # A thousandth of the squared gradients, with twice their relative error, and more for
+            # the same reason.
+            assert_trees_close(nu, their_nu, relative_to_max=3 * GRADIENT_RTOL, atol=1e-15)
 
 
 def test_parameters_after_adam_are_those_of_keras_to_rounding(adam_history):
@@ -582,10 +594,13 @@ def test_parameters_after_adam_are_those_of_keras_to_rounding(adam_history):
 
 
 def test_running_statistics_after_adam_are_those_of_keras(adam_history):
-    for iteration in adam_history:
+    for number, iteration in enumerate(adam_history, 1):
         for ours, theirs in iteration.stats.values():
-            # Biases that rounding moves (see `adam_slack`) move the means with them.
-            assert_trees_close(ours, theirs, rtol=3e-6, atol=3e-6)
+            # Biases that rounding moves (see `adam_slack`) move the means with them, by a fifth
+            # of at most two steps, in opposite directions, for each of an iteration's two moves.
+            slack = {"mean": 0.2 * 2 * RATE * 2 * number, "var": 0.0}
+            slack = dict.fromkeys(theirs, slack)
+            assert_trees_close(ours, theirs, rtol=3e-6, atol=3e-6, slack=slack)
 
 
 def test_all_parameters_and_statistics_after_sgd_are_those_of_keras(sgd_history):

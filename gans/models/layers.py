@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gans.models import normalisation
 from gans.models.convolution import Padding, convolution
 
 
@@ -259,28 +260,17 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         x = x.astype(jnp.float32)
-        if train:
-            mean, var = _moments(x, axis_name)
-            if not self.is_initializing():
-                running_mean.value += (1.0 - self.momentum) * (mean - running_mean.value)
-                running_var.value += (1.0 - self.momentum) * (var - running_var.value)
-        else:
-            mean, var = running_mean.value, running_var.value
-        y = (x - mean) * (scale * jax.lax.rsqrt(var + self.epsilon)) + bias
+        if not train:
+            y = normalisation.scaled(
+                x, running_mean.value, running_var.value, scale, bias, self.epsilon
+            )
+            return y.astype(self.dtype)
+        axes = tuple(range(x.ndim - 1))
+        y, mean, var = normalisation.normalised(x, scale, bias, axes, self.epsilon, axis_name)
+        if not self.is_initializing():
+            running_mean.value += (1.0 - self.momentum) * (mean.reshape(shape) - running_mean.value)
+            running_var.value += (1.0 - self.momentum) * (var.reshape(shape) - running_var.value)
         return y.astype(self.dtype)
-
-
-def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance of each channel, over all devices of the axis."""
-    axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axes)
-    if axis_name is not None:
-        mean = jax.lax.pmean(mean, axis_name)
-    # Around the mean of all devices: E[x^2] - E[x]^2 would cancel in float32.
-    var = jnp.mean(jnp.square(x - mean), axes)
-    if axis_name is not None:
-        var = jax.lax.pmean(var, axis_name)
-    return mean, var
 
 
 class InstanceNorm(nn.Module):
@@ -302,20 +292,19 @@ class InstanceNorm(nn.Module):
         self, x: jax.Array, *, moments: tuple[jax.Array, jax.Array] | None = None
     ) -> jax.Array:
         """Normalises `[B, H, W, C]` by its own moments, or by given ones `[B, 1, 1, C]`."""
-        x = x.astype(jnp.float32)
-        mean, var = instance_moments(x) if moments is None else moments
-        y = (x - mean) * jax.lax.rsqrt(var + self.epsilon)
-        if self.affine:
-            shape = x.shape[-1:]
-            scale = self.param("scale", _around_one, shape)
-            y = y * scale + self.param("bias", nn.initializers.zeros, shape)
+        x, shape = x.astype(jnp.float32), x.shape[-1:]
+        scale = self.param("scale", _around_one, shape) if self.affine else None
+        bias = self.param("bias", nn.initializers.zeros, shape) if self.affine else None
+        if moments is None:
+            y, _, _ = normalisation.normalised(x, scale, bias, (1, 2), self.epsilon, None)
+        else:
+            y = normalisation.scaled(x, *moments, scale, bias, self.epsilon)
         return y.astype(self.dtype)
 
 
 def instance_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance of each channel of each image, `[B, 1, 1, C]`."""
-    mean = jnp.mean(x, (1, 2), keepdims=True)
-    return mean, jnp.mean(jnp.square(x - mean), (1, 2), keepdims=True)
+    return normalisation.moments(x, (1, 2), None)
 
 
 def _around_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
