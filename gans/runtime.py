@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
 import os
+import sys
 
 from gans import cache
 
 _CACHE_BYTES = 2**30  # of compiled programs; those not used for longest go first
 
-# Parameters of glibc's mallopt, from its malloc.h.
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+# Of glibc's malloc: the manual's "Memory Allocation Tunables".
+_MALLOC = (
+    "arena_max=1",  # one heap for all threads: the others are too small for a step
+    "mmap_max=0",  # and for pieces of any size,
+    f"trim_threshold={2**62}",  # which is never given back.
+    # Before glibc 2.38 the ends cut off an aligned piece stay in a thread's cache, so that the
+    # piece, once freed, is too small to be had again: the heap grew to up to six times a step.
+    "tcache_count=0",
+    "hugetlb=1",  # asks for large pages, where the system leaves that to programs
+)
 
 
 def prepare() -> None:
-    """To be called before JAX is imported, by a program that is this project's alone."""
-    keep_programs()
+    """To be called first of all, by a program that is this project's alone."""
     keep_freed_memory()
+    keep_programs()
 
 
 def keep_programs() -> None:
@@ -42,17 +50,17 @@ def keep_freed_memory() -> None:
     XLA asks for the memory of a whole step at once, and frees it after the step. glibc hands a
     piece that large back to the system, which clears its pages anew for the next step, each
     with a page fault: 20,000 in a step of a DCGAN of 32 images, a sixth of its time. Pieces of
-    one heap that never shrinks are simply used again.
+    one heap that never shrinks, of large pages, are simply used again.
 
-    Threads that JAX has started already have heaps of their own, too small for it. Does nothing
-    where the C library is not glibc.
+    glibc reads such settings when a process begins, so the program begins anew, with the same
+    arguments: call this first. Does nothing where GLIBC_TUNABLES is set already, under a
+    debugger, or where the C library is not glibc.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is None or _has_accelerator():
+    glibc = "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", {})
+    if not glibc or "GLIBC_TUNABLES" in os.environ or sys.gettrace() or _has_accelerator():
         return
-    mallopt(_ARENA_MAX, 1)
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, -1)
+    os.environ["GLIBC_TUNABLES"] = ":".join(f"glibc.malloc.{x}" for x in _MALLOC)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _has_accelerator() -> bool:

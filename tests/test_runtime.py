@@ -9,23 +9,23 @@ import pytest
 
 COMPUTE = """
 import jax, jax.numpy as jnp, resource
-f = jax.jit(lambda x: jnp.sort(x.T @ x + 1.0).sum())  # a product of 64 MiB between two loops
+f = jax.jit(lambda x: (x.T @ x) @ x.T)  # 64 MiB between two products
 x = jnp.ones((8, 4096))
 faults = []
-for _ in range(10):
+for _ in range(60):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     f(x).block_until_ready()
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(sorted(faults)[len(faults) // 4])
+print(sorted(faults)[len(faults) // 2])
 """
 
 
-def run(code, **changes):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+def run(code, *arguments, **changes):
+    ours = ("JAX_", "GLIBC_TUNABLES")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment |= {"JAX_PLATFORMS": "cpu"} | changes
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -33,9 +33,30 @@ def run(code, **changes):
 def test_memory_of_a_step_is_used_again():
     pages = 2**26 // os.sysconf("SC_PAGESIZE")
     keep = "from gans import runtime; runtime.keep_freed_memory()"
-    # The heap grows a few times before all pieces have their place.
+    # In the middle of many: the heap grows a few times before all pieces have their place.
     assert int(run(COMPUTE)) > pages // 2
     assert int(run(keep + COMPUTE)) < pages // 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_a_program_begins_anew_with_its_arguments_and_once():
+    code = (
+        "import os, sys; print(os.getpid(), sys.argv[1:], flush=True);"
+        "from gans import runtime; runtime.prepare(); runtime.prepare();"
+        "print('glibc.malloc' in os.environ['GLIBC_TUNABLES'])"
+    )
+    first, again, kept = run(code, "--one=a b", "").splitlines()
+    assert first == again and first.endswith("['--one=a b', '']")
+    assert kept == "True"
+
+
+def test_memory_settings_of_ones_own_are_left_as_they_are():
+    code = (
+        "import os; print('once', flush=True); from gans import runtime; runtime.prepare();"
+        "print(os.environ['GLIBC_TUNABLES'])"
+    )
+    own = "glibc.malloc.tcache_count=3"
+    assert run(code, GLIBC_TUNABLES=own).splitlines() == ["once", own]
 
 
 def test_programs_are_found_again(tmp_path):

@@ -49,6 +49,7 @@ def _seconds(path: str, changes: Mapping[str, Any], workdir: Path, cache: Path) 
     command = [sys.executable, "-m", "experiments.train", f"--config={path}"]
     command += [f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in changes.items())]
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    environment.pop("GLIBC_TUNABLES", None)  # which the command is to set for itself
     start = time.time()
     try:
         done = subprocess.run(

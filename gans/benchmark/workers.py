@@ -3,7 +3,8 @@
 Two frameworks in one process would disturb each other: each has threads for all cores that
 spin for a while when their work is done, and an allocator of its own, and nobody could say
 which of them took the memory. So each has a process, which sleeps on a pipe while the
-other's is timed. Nothing is timed across the pipe: a process reads its own clock.
+other's is timed. Nothing is timed across the pipe: a process reads its own clock. Either
+side inherits what the command has set: see `gans.runtime`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gans import runtime
 from gans.errors import UserError
 
 
@@ -104,7 +104,6 @@ def _serve(pipe: Connection, path: str, args: tuple, environment: Mapping[str, s
     """The life of a worker: makes the object and calls its methods, as the pipe says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ.update(environment)
-    runtime.keep_freed_memory()  # as the commands do it, for either side
     made = None
 
     def make() -> None:
