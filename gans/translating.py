@@ -4,10 +4,10 @@ import gans
 translator = gans.load_translator("runs/monet", direction="b_to_a")
 painted = translator.translate(PIL.Image.open("photo.jpg"))
 
-A picture of any size keeps it. One that is larger than a tile is translated in overlapping
-tiles, blended where they meet, so that memory holds the feature maps of a megapixel, one row
-of tiles as float32, and the picture itself twice: for 50 megapixels 0.4 GB, and the maps,
-0.3 GB each in the paper's ResNet.
+A picture of any size keeps it. One of up to two megapixels is given to the network as it is.
+A larger one is translated in overlapping tiles, blended where they meet, so that memory holds
+the feature maps of a megapixel, one row of tiles as float32, and the picture itself twice: for
+50 megapixels 0.4 GB, and the maps, 0.3 GB each in the paper's ResNet.
 
 *Normalisation.* Tiles that were normalised each by itself would differ in contrast, so all
 are normalised by the moments of the whole picture: see `gans.moments`.
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from gans.state import NetState
 DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
 """The generator of each direction."""
 
+_AT_ONCE = 2**21  # pixels of a picture that a local network is given as it is
 _TILE = 512  # pixels of a local network's tiles
 _OVERLAP = 64  # what neighbours share of them
 _WHOLE = 2  # a network whose innermost map is at most this wide in training sees whole images
@@ -59,7 +61,8 @@ class Translator:
       multiple: what its images' height and width must be multiples of.
       step: iterations it was trained for.
       whole: whether it sees all of an image at once, and wants none but those of its training.
-      tile: height and width of the largest image it is given at once.
+      at_once: pixels up to which a picture is not cut into tiles, whatever its shape.
+      tile: height and width of the tiles of a larger one.
       patch: height and width of the parts that its norms' moments are pooled from.
       overlap: the least that neighbouring tiles share.
     """
@@ -75,10 +78,10 @@ class Translator:
         self.whole = image_size <= _WHOLE * multiple
         if self.whole:
             self.tile, self.patch, self.overlap = image_size, image_size, image_size // 2
-            self._unit, self._least = 1, image_size
+            self.at_once, self._unit, self._least = 0, 1, image_size
         else:
             self.tile, self.patch, self.overlap = max(_TILE, image_size), _PATCH, _OVERLAP
-            self._unit, self._least = multiple, _LEAST * multiple
+            self.at_once, self._unit, self._least = _AT_ONCE, multiple, _LEAST * multiple
 
     def translate(
         self,
@@ -97,7 +100,7 @@ class Translator:
           UserError: it is no such picture.
         """
         pixels = _pixels(picture, self.channels)
-        rows, columns = self._cuts(pixels, self.tile)
+        rows, columns = self._cuts(pixels, self._side(*pixels.shape[:2]))
         tile_count = len(rows.starts) * len(columns.starts)
         estimate = Estimate(self.net, pixels, *self._cuts(pixels, self.patch))
         total = tile_count + (estimate.steps if tile_count > 1 else 0)
@@ -115,6 +118,12 @@ class Translator:
             return painted
 
         return tiles.blend(rows, columns, self.channels, tile_at)
+
+    def _side(self, height: int, width: int) -> int:
+        """Of the tiles of a picture: so long that it is a single one, where that is allowed."""
+        if max(height, self._least) * max(width, self._least) > self.at_once:
+            return self.tile
+        return max(self.tile, math.ceil(max(height, width) / self._unit) * self._unit)
 
     def _cuts(self, pixels: np.ndarray, tile: int) -> tuple[tiles.Cut, tiles.Cut]:
         """How rows and columns are cut into tiles of this size."""

@@ -33,7 +33,9 @@ def translator(module, *, image_size=64, channels=3, tile=None, patch=None, over
     image = jnp.zeros((1, image_size, image_size, channels))
     net = create_net(jax.random.key(0), module, (image,), optax.sgd(0.1))
     made = Translator(net, channels=channels, multiple=module.multiple, image_size=image_size)
-    made.tile, made.patch = tile or made.tile, patch or made.patch
+    if tile is not None:
+        made.tile, made.at_once = tile, 0
+    made.patch = patch or made.patch
     made.overlap = overlap or made.overlap
     return made
 
@@ -62,15 +64,23 @@ def residual():
 
 
 def untiled(like):
-    whole = Translator(like.net, channels=3, multiple=like.multiple, image_size=64)
-    whole.tile = 4096
-    return whole
+    return Translator(like.net, channels=3, multiple=like.multiple, image_size=64)
 
 
+@pytest.mark.parametrize("tile", [None, 512])
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (37, 1021), (5, 3), (513, 700)])
-def test_a_picture_of_any_size_keeps_it_and_each_pixel_is_painted_once(size):
+def test_a_picture_of_any_size_keeps_it_and_each_pixel_is_painted_once(size, tile):
     image = noise(*size, 3)
-    np.testing.assert_array_equal(translator(Inverse()).translate(image), 255 - image)
+    np.testing.assert_array_equal(translator(Inverse(), tile=tile).translate(image), 255 - image)
+
+
+@pytest.mark.parametrize("size, steps", [((600, 80), 1), ((600, 88), 3), ((1600, 1), 5)])
+def test_a_small_picture_is_given_as_it_is_counting_what_it_is_extended_by(size, steps):
+    calls, made = [], translator(Inverse(), tile=512)
+    made.at_once = 600 * 80
+    made.patch = 512
+    made.translate(noise(*size, 3), progress=lambda *call: calls.append(call))
+    assert len(calls) == steps
 
 
 def test_a_u_net_sees_tiles_of_the_size_of_its_training_images_alone():
@@ -155,7 +165,7 @@ def test_an_array_that_is_no_picture_is_refused(wrong):
 
 def test_progress_counts_every_tile_to_the_end():
     calls = []
-    translator(Inverse()).translate(
+    translator(Inverse(), tile=512).translate(
         noise(600, 600, 3), progress=lambda done, total: calls.append((done, total))
     )
     total = len(calls)

@@ -20,7 +20,7 @@ class Case:
       task: "train", "sample", "translate" or "evaluate".
       config: of the experiment, references resolved.
       fields: of the task: `num` images to sample; `height` and `width` of the picture to
-        translate, and whether it is translated as a `whole`.
+        translate.
     """
 
     name: str
@@ -59,7 +59,7 @@ def make(name: str, task: str, config: ConfigDict, changes: Mapping[str, Any]) -
 
 
 # Two megapixels, both sides multiples of 4.
-PHOTOGRAPH = {"height": 1224, "width": 1632, "whole": False}
+PHOTOGRAPH = {"height": 1224, "width": 1632}
 DEFAULTS = {"train": {}, "sample": {"num": 10_000}, "translate": PHOTOGRAPH, "evaluate": {}}
 TASKS = tuple(DEFAULTS)
 _NEEDED = {"sample": "generator", "translate": "generator_ab"}
@@ -95,6 +95,5 @@ NAMED = {
     "sample-dcgan": Named("sample", "dcgan_cifar10", {}),
     "sample-cgan": Named("sample", "cgan_cifar10", {}),
     "translate-2mp": Named("translate", _RESNET, {}),
-    "translate-2mp-whole": Named("translate", _RESNET, {"whole": True}),
     "evaluate-digits": Named("evaluate", "dcgan_digits", {}),
 }

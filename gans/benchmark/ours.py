@@ -33,7 +33,7 @@ from gans.types import Game
 from gans.update import update
 
 ITERATIONS = 3  # that are compared
-_PICTURE = 64  # side of the picture that is compared, a single tile
+_PICTURE = 64  # side of the picture that is compared
 _SAMPLES = 16  # that are compared
 
 
@@ -262,7 +262,7 @@ def _unlike(x: jax.Array) -> jax.Array:
 
 
 class Translating(_Generating):
-    """A picture translated as `experiments.translate` does, in tiles or as a whole."""
+    """A picture translated as `experiments.translate` does."""
 
     def __init__(self, case: Case):
         super().__init__(case)
@@ -276,19 +276,12 @@ class Translating(_Generating):
         )
         height, width = case.fields["height"], case.fields["width"]
         self.picture = data.photograph(height, width, channels)
-        if case.fields["whole"]:
-            multiple = self.translator.multiple
-            self.translator.tile = -(-max(height, width) // multiple) * multiple
 
     def iteration(self) -> None:
         self.translator.translate(self.picture)
 
     def question(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The generator and a picture of one tile, and its translation.
-
-        Of a picture in tiles the norms' moments are estimates, so that another side's, made as
-        a whole, is not quite the same: see `gans.moments` for how nearly.
-        """
+        """The generator and a small picture, and its translation."""
         side = self.info.image_shape[0] if self.translator.whole else _PICTURE
         picture = data.photograph(side, side, self.translator.channels)
         with jax.default_matmul_precision("highest"):

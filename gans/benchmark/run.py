@@ -78,7 +78,7 @@ def run(
     if 1 < how.rounds < 5:
         content["cautions"].append("Of fewer than five rounds, ranges are shown for intervals.")
     for case in cases if how.against else ():
-        content["cautions"] += _unlike(case)
+        _check_alike(case)
     say("the device's ceiling")
     with running("the device's ceiling"):
         content["ceilings"], on_gpu = ceilings(cases, how)
@@ -92,23 +92,14 @@ def run(
     return content
 
 
-def _unlike(case: Case) -> list[str]:
-    """In what way the other side does the same by another method.
-
-    Raises:
-      UserError: what it would do is not the same.
-    """
-    if case.task != "translate" or case.fields["whole"]:
-        return []
-    if case.config["nets"]["generator_ab"]["name"].startswith("unet."):
+def _check_alike(case: Case) -> None:
+    """Raises UserError where the other side would not do the same."""
+    translates = case.task == "translate"
+    if translates and case.config["nets"]["generator_ab"]["name"].startswith("unet."):
         raise UserError(
             f"{case.name} cannot be compared: ours cuts a picture into tiles of the size that a "
             "U-Net was trained on, PyTorch's would take it as a whole; leave --against out."
         )
-    return [
-        f"{case.name}: ours translates in tiles, PyTorch's the picture as a whole; they were "
-        "compared on a picture of one tile."
-    ]
 
 
 def ceilings(cases: Sequence[Case], how: How) -> tuple[list[dict[str, Any]], bool]:
