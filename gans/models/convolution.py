@@ -44,8 +44,6 @@ _NARROW = 4  # channels up to which a product of one tap would be a thin one
 _WIDE = 64
 _MANY = 2**26  # numbers that taps or patches of a forward pass may have: 256 MiB of float32
 _PATCHES = 2**22  # numbers up to which all patches are one product, found by trying
-_WHOLE = 2**24  # numbers that transformed tiles may have without cutting the image into strips,
-_STRIP = 2**22  # and those that a strip then has
 _TILES = 128  # from which on Winograd's products are as good as those of the whole image
 
 
@@ -151,21 +149,7 @@ _PLAIN = _Forms(plain, _plain_dx, _plain_dk)
 
 
 def _tiles(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
-    """By tiles, in strips of an image whose tiles are too many for the memory."""
-    count, (size, _, *channels) = winograd.count_tiles(x.shape, kernel.shape, padding), kernel.shape
-    numbers = count * winograd.TILE**2 * max(channels)
-    if numbers <= _WHOLE:
-        return winograd.convolve(x, kernel, bias, padding)
-    strips = -(-numbers // _STRIP)
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    height = x.shape[1] - size + 1
-    each = -(-height // strips)
-    each += -each % (winograd.TILE + 1 - size)  # whole tiles
-    parts = [
-        winograd.convolve(x[:, row : row + each + size - 1], kernel, bias, ((0, 0), (0, 0)))
-        for row in range(0, height, each)
-    ]
-    return jnp.concatenate(parts, axis=1)
+    return winograd.convolve(x, kernel, bias, padding)
 
 
 def _tiles_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:

@@ -92,13 +92,6 @@ def test_tiles_make_the_result_of_either_kernel(case):
     np.testing.assert_allclose(found, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
-@pytest.mark.parametrize("case", TILED)
-def test_in_strips_too(monkeypatch, case):
-    monkeypatch.setattr(module, "_WHOLE", 0)
-    monkeypatch.setattr(module, "_STRIP", 2**16)
-    test_values_and_gradients_are_those_of_xla(case)
-
-
 @pytest.mark.parametrize("case", [*CASES[:6], CASES[12]])
 def test_without_room_for_patches_too(monkeypatch, case):
     monkeypatch.setattr(module, "_PATCHES", 0)
