@@ -81,6 +81,7 @@ RANKS = (
 ONLY = {
     "configs": ("configs",),
     "gans.models": (
+        "gans.models.fusion",
         "gans.models.normalisation",
         "gans.models.winograd",
         "gans.models.convolution",

@@ -43,7 +43,7 @@ _NARROW = 4  # channels up to which a product of one tap would be a thin one
 # times slower for 34x34 pixels of 256 channels, and as fast for 18x18.
 _WIDE = 64
 _MANY = 2**26  # numbers that taps or patches of a forward pass may have: 256 MiB of float32
-_PATCHES = 2**22  # numbers up to which all patches are one product, found by trying
+_PATCHES = 2**22  # numbers up to which all patches, or taps, fit into a cache; found by trying
 _TILES = 128  # from which on Winograd's products are as good as those of the whole image
 
 
@@ -115,14 +115,14 @@ def _forms(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> _F
     as_patches = narrow or patches <= kernel.size
     if stride > 1:
         return _Forms(_patches if as_patches else plain, _strided_dx, dk)
+    parts = math.prod(x.shape[:3]) * rows * columns * features
     if features <= _NARROW:
-        return _Forms(_taps, _narrow_dx, _narrow_dk)
+        return _Forms(_taps if parts <= _PATCHES else _narrow, _narrow_dx, _narrow_dk)
     tiles = winograd.count_tiles(x.shape, kernel.shape, padding)
     if tiles >= _TILES and min(channels, features) >= _WIDE and x.dtype == jnp.float32:
         return _Forms(_tiles, _tiles_dx, _tiles_dk)
     if as_patches:
         return _Forms(_patches, _taps_dx, dk)
-    parts = math.prod(x.shape[:3]) * rows * columns * features
     suits = channels >= _WIDE and not any(map(any, padding)) and parts <= _MANY
     return _Forms(_taps if suits else plain, _taps_dx, dk)
 
@@ -210,10 +210,14 @@ def _sum_of_shifted(
     return jnp.broadcast_to(total, (seen.shape[0], *size, seen.shape[-1]))
 
 
-def _window(x: jax.Array, top: int, height: int, left: int, width: int) -> jax.Array:
-    """Rows `[top, top + height)` and columns `[left, left + width)`, zero beyond the image."""
-    low, high = (top, left), (top + height - x.shape[1], left + width - x.shape[2])
-    borders = ((0, 0, 0), *((-a, b, 0) for a, b in zip(low, high, strict=True)), (0, 0, 0))
+def _window(x: jax.Array, top: int, height: int, left: int, width: int, axis: int = 1) -> jax.Array:
+    """Rows `[top, top + height)` and columns `[left, left + width)`, zero beyond the image.
+
+    Rows are along the axis, and columns along the next one.
+    """
+    low, high = (top, left), (top + height - x.shape[axis], left + width - x.shape[axis + 1])
+    borders = [(0, 0, 0)] * x.ndim
+    borders[axis : axis + 2] = [(-a, b, 0) for a, b in zip(low, high, strict=True)]
     return jax.lax.pad(x, jnp.zeros((), x.dtype), borders)
 
 
@@ -258,13 +262,35 @@ def _taps_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
 
 def _taps(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
     """The convolution: all taps in one product, then shifted and added."""
-    (top, bottom), (left, right) = padding
     rows, columns, _, features = kernel.shape
-    height = x.shape[1] + top + bottom - rows + 1
-    width = x.shape[2] + left + right - columns + 1
+    (top, _), (left, _) = padding
     seen = _matmul(x, _side_by_side(kernel)).reshape(*x.shape[:3], rows, columns, features)
-    total = _sum_of_shifted(seen, (-top, -left), 1, (height, width), bias)
-    return total.astype(x.dtype)
+    size = _size(x.shape, kernel.shape, padding)
+    return _sum_of_shifted(seen, (-top, -left), 1, size, bias).astype(x.dtype)
+
+
+def _narrow(x, kernel, bias, stride: int, padding: Padding) -> jax.Array:
+    """The same for few features of large images: pixels last, so that many are added at once."""
+    rows, columns, channels, features = kernel.shape
+    (top, _), (left, _) = padding
+    taps, pixels = kernel.transpose(0, 1, 3, 2).reshape(-1, channels), x.reshape(-1, channels)
+    contracted = (((1,), (1,)), ((), ()))
+    seen = jax.lax.dot_general(taps, pixels, contracted, preferred_element_type=jnp.float32)
+    seen = seen.reshape(rows, columns, features, *x.shape[:3])
+    height, width = _size(x.shape, kernel.shape, padding)
+    total = jnp.zeros((1,)) if bias is None else bias.astype(jnp.float32)
+    total = total[:, None, None, None]
+    for i, j in itertools.product(range(rows), range(columns)):
+        total += _window(seen[i, j], i - top, height, j - left, width, axis=2)
+    return jnp.moveaxis(total, 0, -1).astype(x.dtype)
+
+
+def _size(image: tuple[int, ...], kernel: tuple[int, ...], padding: Padding) -> tuple[int, int]:
+    """Height and width of the result of stride 1."""
+    height, width = (
+        n + sum(p) - k + 1 for n, p, k in zip(image[1:3], padding, kernel[:2], strict=True)
+    )
+    return height, width
 
 
 def _narrow_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:

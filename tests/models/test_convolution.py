@@ -27,12 +27,17 @@ CASES = [
     (3, 9, 8, 5, 4, 4, 6, 2, ((1, 1), (1, 1))),  # the last row unseen
     (1, 2, 2, 8, 4, 4, 7, 2, ((1, 1), (1, 1))),  # to a single pixel
     (2, 11, 10, 5, 3, 2, 4, 3, ((1, 0), (0, 2))),  # a stride wider than the kernel
+    (2, 300, 145, 2, 7, 7, 1, 1, ((3, 2), (0, 0))),  # few outputs of a large image
     (2, 16, 18, 64, 3, 3, 64, 1, ((0, 0), (0, 0))),  # tiles that fit: see `gans.models.winograd`
     (5, 11, 9, 64, 3, 3, 70, 1, ((1, 1), (2, 0))),  # and that do not
     (15, 8, 7, 64, 2, 2, 65, 1, ((1, 1), (1, 1))),
     (15, 9, 8, 70, 2, 2, 64, 1, ((0, 0), (1, 0))),
+    (1, 137, 131, 64, 3, 3, 65, 1, ((0, 0), (1, 0))),  # strips of large tiles
+    (2, 158, 157, 64, 2, 2, 64, 1, ((1, 1), (1, 1))),
+    (1, 4, 4100, 64, 3, 3, 64, 1, ((1, 1), (1, 1))),  # a single row of them
+    (1, 3, 4100, 64, 3, 3, 64, 1, ((1, 1), (1, 1))),  # not even one
 ]
-TILED = CASES[-4:]
+TILED = CASES[-8:]
 
 
 def arrays(case, dtype=np.float32):
@@ -59,7 +64,7 @@ def forms(case):
 def test_all_forms_are_among_the_cases():
     tried = {form.__name__ for case in CASES for form in forms(case)}
     assert tried == {
-        *("plain", "_taps", "_patches", "_tiles"),
+        *("plain", "_taps", "_narrow", "_patches", "_tiles"),
         *("_taps_dx", "_narrow_dx", "_strided_dx", "_tiles_dx"),
         *("_patches_dk", "_narrow_dk", "_tiles_dk"),  # and _taps_dk, without room for patches
     }

@@ -1,0 +1,46 @@
+"""`materialised`: the same numbers, and nothing fused across it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gans.models.fusion import materialised
+
+ROWS, COLUMNS = 40, 300
+
+
+def sums(between):
+    """In two steps, the second of which uses each number of the first three times."""
+
+    def function(x, witness):
+        first = between([x * x, 3.0 * x], witness)
+        shifted = [jnp.roll(part, i, axis=1) for part in first for i in range(3)]
+        return sum(shifted)
+
+    return function
+
+
+@pytest.fixture
+def x():
+    return jnp.asarray(np.random.default_rng(0).normal(size=(ROWS, COLUMNS)), jnp.float32)
+
+
+@pytest.mark.parametrize("number", [0.5, np.nan])
+def test_numbers_and_derivatives_are_unchanged_whatever_the_witness(x, number):
+    witness = jnp.full((2, 3), number)
+    plain = sums(lambda arrays, _: arrays)
+    for order in (lambda f: f, lambda f: jax.grad(lambda x, w: jnp.sum(f(x, w) ** 2))):
+        for wrap in (lambda f: f, jax.jit):
+            found = wrap(order(sums(materialised)))(x, witness)
+            np.testing.assert_allclose(found, order(plain)(x, witness), rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_is_fused_across_it_as_it_is_across_a_barrier(x):
+    def fused(between):
+        """How many of the compiled program's parts both multiply and add arrays."""
+        text = jax.jit(sums(between)).lower(x, x).compile().as_text()
+        return sum(" multiply(" in part and " add(" in part for part in text.split("\n\n"))
+
+    assert fused(lambda arrays, _: jax.lax.optimization_barrier(arrays)) == 1
+    assert fused(materialised) == 0
