@@ -31,7 +31,7 @@ Between = Callable[[Grid], Grid]
 
 _SIZES = (2, 3)  # of kernels
 # Where polynomials are evaluated for tiles of 4 and 6 pixels, beside infinity: rounding is that of
-# plain sums to within a factor of 2 to 4, and of 10 to 20. With 2 for 1/2 it would be twice that.
+# plain sums to within a factor of 2 to 4, and of 8 to 20; with 2 for 1/2 2.7 times that.
 _POINTS = {4: (0, 1, -1), 6: (0, 1, -1, Fraction(1, 2), -2)}
 _STRIP = 1024  # tiles of 6x6 that are transformed at once, to be in a cache still when used
 
@@ -46,7 +46,7 @@ class _Filter(NamedTuple):
 
 @functools.cache
 def _filter(size: int, tile: int) -> _Filter:
-    """By Toom and Cook's method (the paper's section 5.1 has it from Winograd 1980).
+    """By Toom and Cook's method.
 
     Outputs times a kernel, as polynomials of degrees m - 1 and r - 1, are determined by their
     values at t points, of which infinity is one: `V^-1 (At^T y * G k)` with Vandermonde's matrices.
