@@ -219,7 +219,7 @@ def _whole_tiles(x: jax.Array, plan: _Plan, height: int | None = None) -> jax.Ar
     return jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *borders, (0, 0, 0)))
 
 
-def _tiles(x: jax.Array, plan: _Plan, between: Between = jax.lax.optimization_barrier) -> Grid:
+def _tiles(x: jax.Array, plan: _Plan, between: Between = _as_it_is) -> Grid:
     """Transformed tiles, for each of the t x t places `[B, tiles, tiles, C]`."""
     bt, step = plan.matrices.Bt, plan.step
     below, right = (n - plan.tile + 1 for n in x.shape[1:3])
