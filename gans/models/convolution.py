@@ -44,7 +44,9 @@ _NARROW = 4  # channels up to which a product of one tap would be a thin one
 _WIDE = 64
 _MANY = 2**26  # numbers that taps or patches of a forward pass may have: 256 MiB of float32
 _PATCHES = 2**22  # numbers up to which all patches, or taps, fit into a cache; found by trying
-_TILES = 128  # from which on Winograd's products are as good as those of the whole image
+# From which on Winograd's products pay. Alone, an image's gradient from so few tiles is no faster;
+# in training it uses the forward pass's kernels.
+_TILES = 64
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
