@@ -11,16 +11,14 @@ from gans import cache
 
 _CACHE_BYTES = 2**30  # of compiled programs; those not used for longest go first
 
-# Of glibc's malloc: the manual's "Memory Allocation Tunables".
+# Of glibc's malloc: the manual's "Memory Allocation Tunables". There are as many heaps as glibc
+# makes: one for all threads would never see a page fault, but a step of a CycleGAN asks for
+# 100,000 pieces, and threads then wait for each other 3,000 times: the step took up to 1.3 times as
+# long, and the heap grew.
 _MALLOC = (
-    "arena_max=1",  # one heap for all threads: the others are too small for a step
-    "mmap_max=0",  # and for pieces of any size,
-    f"trim_threshold={2**62}",  # which is never given back.
-    # Before glibc 2.38 the ends cut off an aligned piece stay in a thread's cache, so that the
-    # piece, once freed, is too small to be had again: the heap grew to up to six times a step
-    # with the default of 7. With none threads wait for each other: a cGAN's step took 1.2 times.
-    "tcache_count=2",
     "hugetlb=1",  # asks for large pages, where the system leaves that to programs
+    "mmap_max=0",  # pieces of any size are from a heap, where it is large enough for them,
+    f"trim_threshold={2**62}",  # and freed ones are never given back from its end
 )
 
 
@@ -50,8 +48,8 @@ def keep_freed_memory() -> None:
 
     XLA asks for the memory of a whole step at once, and frees it after the step. glibc hands a
     piece that large back to the system, which clears its pages anew for the next step, each
-    with a page fault: 20,000 in a step of a DCGAN of 32 images, a sixth of its time. Pieces of
-    one heap that never shrinks, of large pages, are simply used again.
+    with a page fault: 18,000 in a step of a DCGAN of 32 images, a fifth of its time. Pieces of
+    the main heap are used again, and all others are of large pages: some hundred faults.
 
     glibc reads such settings when a process begins, so the program begins anew, with the same
     arguments: call this first. Does nothing where GLIBC_TUNABLES is set already, under a
