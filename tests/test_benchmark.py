@@ -154,6 +154,11 @@ def test_each_iteration_has_a_tolerance_of_its_own():
         agreement.compare(ours, theirs, (1e-3, 1e-3))
 
 
+def test_what_just_differs_too_much_is_not_said_to_be_what_is_allowed():
+    with pytest.raises(UserError, match=r" 0.0205 of its size apart where 0.02 is allowed"):
+        agreement.compare({"a": np.array([2.0])}, {"a": np.array([2.041])}, 0.02)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

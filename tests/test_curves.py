@@ -10,24 +10,24 @@ import pytest
 
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
-from gans.models import convolution, dcgan, layers, resnet
+from gans.models import convolution, dcgan, doubling, layers, resnet, unet
 from gans.state import create_net, create_state
 from gans.update import update
 
 STEPS = 300
 
 
-def plainly_doubling(x, kernel, bias, split):
-    """What `layers.doubling_conv` does at once: first the larger image, then the convolution."""
-    if split is layers._split_upsampled:
-        x = x.repeat(2, axis=1).repeat(2, axis=2)
-        return convolution.plain(x, kernel, bias, 1, ((1, 1), (1, 1)))
-    assert split is layers._split_transposed_3
+def plainly_upsampled(x, kernel, bias):
+    x = x.repeat(2, axis=1).repeat(2, axis=2)
+    return convolution.plain(x, kernel, bias, 1, ((1, 1), (1, 1)))
+
+
+def plainly_transposed(x, kernel, bias):
     return bias + jax.lax.conv_general_dilated(
         x,
         kernel,
         (1, 1),
-        ((1, 2), (1, 2)),
+        ((len(kernel) - 2, 2), (len(kernel) - 2, 2)),
         lhs_dilation=(2, 2),  # zeros between the pixels
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
@@ -61,10 +61,9 @@ def of_dcgan(seed):
     return np.asarray(losses)
 
 
-def of_resnet(seed):
+def of_generator(net, size, seed):
     """Of CycleGAN's generator alone, towards given images: its game is chaotic when so small."""
-    net = resnet.Generator(features=4, blocks=1, channels=1)
-    given, wanted = images(seed, 2, STEPS, 1, 16, 16, 1)
+    given, wanted = images(seed, 2, STEPS, 1, size, size, 1)
     state = create_net(jax.random.key(0), net, (given[0],), optax.adam(1e-3))
 
     @jax.jit
@@ -82,13 +81,23 @@ def of_resnet(seed):
     return np.asarray(losses)
 
 
-@pytest.mark.parametrize("training, seeds", [(of_dcgan, (0, 2, 3)), (of_resnet, (0,))])
+of_resnet = functools.partial(of_generator, resnet.Generator(features=4, blocks=1, channels=1), 16)
+# So many features that there are few pixels where the image is smallest.
+of_unet = functools.partial(of_generator, unet.PaperGenerator(features=(8, 32, 64), channels=1), 8)
+
+
+@pytest.mark.parametrize(
+    "training, seeds",
+    [(of_dcgan, (0, 2, 3)), (of_resnet, (0,)), (of_unet, (0,))],
+    ids=["dcgan", "resnet", "unet"],
+)
 def test_fast_and_plain_forms_train_alike_for_300_steps(monkeypatch, training, seeds):
     # So small networks would do without some of the fast forms.
     monkeypatch.setattr(convolution, "_WIDE", 4)
     monkeypatch.setattr(convolution, "_TILES", 1)
     fast = np.stack([training(seed) for seed in seeds])
-    monkeypatch.setattr(layers, "doubling_conv", plainly_doubling)
+    monkeypatch.setattr(doubling, "upsample_conv", plainly_upsampled)
+    monkeypatch.setattr(doubling, "transposed_conv", plainly_transposed)
     monkeypatch.setattr(layers, "convolution", convolution.plain)
     plain = np.stack([training(seed) for seed in seeds])
     assert np.ptp(fast, axis=1).min() > 0.1  # far more than the tolerance

@@ -85,6 +85,7 @@ ONLY = {
         "gans.models.normalisation",
         "gans.models.winograd",
         "gans.models.convolution",
+        "gans.models.doubling",
         "gans.models.layers",
     ),
 }

@@ -67,7 +67,7 @@ def compare(ours: Answers, theirs: Answers, tolerance: float | Sequence[float]) 
             place = "".join(f"[{i}]" for i in worst)
             raise Differs(
                 f"The two sides do not compute the same, so nothing was timed: {name}{place} is "
-                f"{a[worst]:.7g} here and {b[worst]:.7g} there, {share[worst]:.2g} of its size "
+                f"{a[worst]:.7g} here and {b[worst]:.7g} there, {share[worst]:.3g} of its size "
                 f"apart where {allowed[worst]:.2g} is allowed."
             )
         largest = max(largest, float(share.max()))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gans.models import normalisation
+from gans.models import doubling, normalisation
 from gans.models.convolution import Padding, convolution
 
 
@@ -78,7 +77,7 @@ def check_multiple(image: jax.Array, multiple: int) -> None:
 class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3x3 convolution: `[B, H, W, C] -> [B, 2H, 2W, F]`.
 
-    The upsampled image is never made: see `doubling_conv`. 4/9 of the multiplications, the
+    The upsampled image is never made: see `gans.models.doubling`. 4/9 of the multiplications, the
     same result to rounding.
 
     Attributes:
@@ -95,7 +94,7 @@ class UpsampleConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return _doubling(self, x, 3, _split_upsampled)
+        return doubling.upsample_conv(*_parameters(self, x, (3, 3)))
 
 
 class ConvTranspose(nn.Module):
@@ -121,13 +120,8 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        split = {3: _split_transposed_3, 4: _split_transposed_4}[self.kernel_size]
-        return _doubling(self, x, self.kernel_size, split)
-
-
-def _doubling(layer: UpsampleConv | ConvTranspose, x: jax.Array, size: int, split) -> jax.Array:
-    """Declares a layer's parameters and applies them."""
-    return doubling_conv(*_parameters(layer, x, (size, size)), split)
+        size = (self.kernel_size, self.kernel_size)
+        return doubling.transposed_conv(*_parameters(self, x, size))
 
 
 def _parameters(
@@ -138,73 +132,6 @@ def _parameters(
     zeros = nn.initializers.zeros
     bias = layer.param("bias", zeros, (layer.features,)) if layer.use_bias else None
     return nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
-
-
-Split = Callable[[jax.Array], jax.Array]
-"""From a kernel, `[k, ...]` along one axis, to `[2, 2, ...]`: the taps on pixels i-1 and i, for
-the two outputs at their middle, 2i-1, which is odd, and 2i."""
-
-
-def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x` `[B, H, W, C]` upsampled by 2, then convolved with `[3, 3, C, F]`, zero padded."""
-    return doubling_conv(x, kernel, None, _split_upsampled)
-
-
-def doubling_conv(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, split: Split
-) -> jax.Array:
-    """A convolution over an image of twice the size that need not be made.
-
-    Whether that image is `x` with its pixels repeated or with zeros between them, each output
-    sees at most 2x2 pixels of `x`, through a kernel of its own that is made of taps of `kernel`.
-    So it is one convolution of `x` with 2x2 kernels for four times the features: each patch of
-    2x2 pixels makes the four outputs at its middle.
-
-    Args:
-      x: `[B, H, W, C]`.
-      kernel: `[k, k, C, F]`.
-      bias: `[F]`, or None.
-      split: how taps fall on pixels, along rows and columns alike.
-
-    Returns:
-      `[B, 2H, 2W, F]`.
-    """
-    batch, height, width, channels = x.shape
-    features = kernel.shape[-1]
-    columns = split(jnp.swapaxes(kernel, 0, 1))  # [2, 2, k, C, F]
-    both = split(jnp.moveaxis(columns, 2, 0))  # [2, 2, 2, 2, C, F], rows first
-    both = both.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, channels, 4 * features)
-    bias = None if bias is None else jnp.tile(bias, 4)
-    y = convolution(x, both, bias, 1, ((1, 1), (1, 1)))
-    y = y.reshape(batch, height + 1, width + 1, 2, 2, features).transpose(0, 1, 3, 2, 4, 5)
-    # The outer half of what patches at the border make lies outside the image.
-    return y.reshape(batch, 2 * height + 2, 2 * width + 2, features)[:, 1:-1, 1:-1]
-
-
-def _split_upsampled(kernel: jax.Array) -> jax.Array:
-    """2i-1 sees upsampled pixels 2i-2, 2i-1, 2i: pixels i-1, i-1, i. 2i sees i-1, i, i."""
-    first, middle, last = _taps(kernel)
-    return _grid([[first + middle, first], [last, middle + last]])
-
-
-def _split_transposed_3(kernel: jax.Array) -> jax.Array:
-    """2i-1 sees pixel i-1, 0, pixel i; 2i sees 0, pixel i, 0."""
-    first, middle, last = _taps(kernel)
-    return _grid([[first, jnp.zeros_like(middle)], [last, middle]])
-
-
-def _split_transposed_4(kernel: jax.Array) -> jax.Array:
-    """2i-1 sees 0, pixel i-1, 0, pixel i; 2i sees pixel i-1, 0, pixel i, 0."""
-    return jnp.flip(kernel.reshape(2, 2, *kernel.shape[1:]), axis=1)
-
-
-def _taps(kernel: jax.Array) -> list[jax.Array]:
-    # Not by indexing, whose gradients are whole kernels of zeros with one tap in them.
-    return [jnp.squeeze(tap, 0) for tap in jax.lax.split(kernel, (1,) * len(kernel))]
-
-
-def _grid(rows: Sequence[Sequence[jax.Array]]) -> jax.Array:
-    return jnp.stack([jnp.stack(row) for row in rows])
 
 
 def upsampling(

@@ -176,8 +176,8 @@ def image_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padd
     plan = _plan(4, x.shape, kernel.shape, padding)
     products = _each(_product, _spread(dy, plan), _matrices(kernel, plan), (1, 1))
     tiles = _both_ways(_transposed(plan.matrices.Bt), products)
-    rows = [_overlapped(row, 2, plan.step) for row in tiles]
-    columns = [_overlapped(column, 1, plan.step) for column in zip(*rows, strict=True)]
+    rows = [overlapped(row, 2, plan.step) for row in tiles]
+    columns = [overlapped(column, 1, plan.step) for column in zip(*rows, strict=True)]
     dx = interleave(list(zip(*columns, strict=True)))
     (top, left), (height, width) = plan.before, x.shape[1:3]
     return dx[:, top : top + height, left : left + width]
@@ -244,10 +244,11 @@ def _spread(dy: jax.Array, plan: _Plan) -> Grid:
     return _both_ways(_transposed(plan.matrices.At), parts)
 
 
-def _overlapped(parts: Sequence[jax.Array], axis: int, step: int) -> list[jax.Array]:
-    """From the t pixels of each tile along an axis the sums that are `step` apart.
+def overlapped(parts: Sequence[jax.Array], axis: int, step: int) -> list[jax.Array]:
+    """From the t pixels of each tile along an axis the sums, `step` of them, of overlapping tiles.
 
-    A tile's last pixels are the next one's first, so that there is one more of each.
+    Tiles are `step` apart, and t is at most twice that: a tile's last pixels are the next one's
+    first, so that there is one more of each.
     """
     after, before = ([(0, 0)] * parts[0].ndim for _ in range(2))
     after[axis], before[axis] = (0, 1), (1, 0)

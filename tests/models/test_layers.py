@@ -1,5 +1,7 @@
 """Layers against plain convolutions and float64 numpy."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 
+from gans.models.doubling import transposed_conv, upsample_conv
 from gans.models.layers import (
     BatchNorm,
     Conv,
@@ -18,7 +21,6 @@ from gans.models.layers import (
     check_multiple,
     reflect_pad,
     synchronised,
-    upsample_conv,
 )
 
 
@@ -248,27 +250,77 @@ def dilated(x, kernel):
     )
 
 
-@pytest.mark.parametrize("size", SIZES)
+# At most as many taps, of 3x3 or of 4x4 kernels, fall on all pixels as pixels have channels.
+FEW_PIXELS = [(1, 1, 1, 16, 3), (2, 1, 3, 96, 5), (1, 2, 2, 64, 1)]
+
+
+def transposed_and_pullbacks(x, kernel, cotangent):
+    """Value and gradients of the layer, and those of the definition."""
+    layer = ConvTranspose(kernel.shape[-1], len(kernel), use_bias=False, dtype=x.dtype)
+    results = []
+    for function in (lambda x, kernel: layer.apply({"params": {"kernel": kernel}}, x), dilated):
+        value, pullback = jax.vjp(function, x, kernel)
+        results.append((value, *pullback(cotangent)))
+    return results
+
+
+@pytest.mark.parametrize("size", SIZES + FEW_PIXELS)
 @pytest.mark.parametrize("kernel_size", [3, 4])
 def test_transposed_convolution_is_one_of_an_image_with_zeros_between_its_pixels(kernel_size, size):
     batch, height, width, channels, features = size
     x = normal(batch, height, width, channels)
     kernel = normal(kernel_size, kernel_size, channels, features)
     cotangent = normal(batch, 2 * height, 2 * width, features)
-    layer = ConvTranspose(features, kernel_size, use_bias=False)
-
-    @jax.jit
-    def both(x, kernel, cotangent):
-        results = []
-        for function in (lambda x, kernel: layer.apply({"params": {"kernel": kernel}}, x), dilated):
-            value, pullback = jax.vjp(function, x, kernel)
-            results.append((value, *pullback(cotangent)))
-        return results
-
-    for ours, expected in zip(*both(x, kernel, cotangent), strict=True):
+    results = jax.jit(transposed_and_pullbacks)(x, kernel, cotangent)
+    for ours, expected in zip(*results, strict=True):
         assert ours.shape == expected.shape
         scale = float(jnp.abs(expected).max())
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * max(scale, 1.0))
+
+
+def test_transposed_convolution_of_few_pixels_keeps_bfloat16_and_its_precision():
+    x, kernel = normal(2, 1, 3, 96), normal(4, 4, 96, 5)
+    cotangent = normal(2, 2, 6, 5)
+    rounded = [a.astype(jnp.bfloat16) for a in (x, kernel, cotangent)]
+    ours, _ = jax.jit(transposed_and_pullbacks)(*rounded)
+    _, exact = jax.jit(transposed_and_pullbacks)(*(a.astype(jnp.float32) for a in rounded))
+    for a, b in zip(ours, exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        # Sums are of float32: the result alone is rounded, to 8 significant bits.
+        scale = float(jnp.abs(b).max())
+        np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=2**-8, atol=2**-8 * scale)
+
+
+def test_second_derivatives_of_a_transposed_convolution_of_few_pixels():
+    x, kernel, cotangent = normal(1, 2, 1, 32), normal(4, 4, 32, 3), normal(1, 4, 2, 3)
+
+    def penalty(function, x, kernel):
+        """Of the gradient's size, as of R1."""
+        dx, dk = jax.vjp(function, x, kernel)[1](cotangent * function(x, kernel))
+        return jnp.square(dx).mean() + jnp.square(dk).mean()
+
+    @jax.jit
+    def both(x, kernel):
+        return [
+            jax.grad(functools.partial(penalty, function), (0, 1))(x, kernel)
+            for function in (transposed_conv, dilated)
+        ]
+
+    for ours, expected in zip(*both(x, kernel), strict=True):
+        scale = float(jnp.abs(expected).max())
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_an_accelerator_gets_a_convolution_of_few_pixels_and_a_cpu_products():
+    x, kernel, dy = normal(1, 2, 2, 64), normal(4, 4, 64, 3), normal(1, 4, 4, 3)
+    step = jax.jit(lambda x, kernel, dy: jax.vjp(transposed_conv, x, kernel)[1](dy))
+
+    def text(platform):
+        return step.trace(x, kernel, dy).lower(lowering_platforms=(platform,)).as_text()
+
+    assert "stablehlo.convolution" not in text("cpu")
+    assert "stablehlo.convolution" in text("cuda")
+    assert "stablehlo.convolution" in text("tpu")
 
 
 def test_reflection_mirrors_at_the_outermost_pixel():
