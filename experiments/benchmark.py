@@ -48,7 +48,7 @@ _FIGURE = flags.DEFINE_string("figure", None, "A file to draw the growth in: .sv
 
 
 def main(arguments: list[str]) -> None:
-    from gans import writers
+    from gans import files
     from gans.benchmark import growth, report
     from gans.errors import UserError
 
@@ -60,10 +60,10 @@ def main(arguments: list[str]) -> None:
         growth.check(figure)
     if figure is not None and not (_GROWTH.value or arguments):
         raise UserError("--figure draws the growth of costs: give --growth with it.")
-    content = writers.read_json(_file(arguments)) if arguments else _measured(out)
+    content = files.read_json(_file(arguments)) if arguments else _measured(out)
     print(report.markdown(content), end="", flush=True)
     if out is not None:
-        writers.write_json(out, content)
+        files.write_json(out, content)
     if figure is not None:
         if not content.get("growth"):
             raise UserError(f"There is nothing for --figure to draw in {arguments[0]}.")
@@ -80,13 +80,13 @@ def _file(arguments: list[str]) -> Path:
 
 def _measured(out: Path | None) -> dict:
     """What the flags ask for; cases that are done are in `out` while others are timed."""
-    from gans import writers
+    from gans import files
     from gans.benchmark import growth, machine, run, startup
     from gans.errors import UserError
 
     how = run.How(_ROUNDS.value, _SECONDS.value, _AGAINST.value, _COMPILE.value)
     if not (_STARTUP.value or _GROWTH.value):
-        keep = functools.partial(writers.write_json, out) if out else lambda content: None
+        keep = functools.partial(files.write_json, out) if out else lambda content: None
         return run.run(_cases(), how, _say, keep)
     if _CONFIG.value is None:
         raise UserError("Name the experiment to time: --config=configs/dcgan_digits.py.")

@@ -52,7 +52,7 @@ def _save_translations(out: Path) -> None:
     """The picture that training shows, of a checkpoint."""
     import numpy as np
 
-    from gans import build, runs, sampling, writers
+    from gans import build, files, runs, sampling
     from gans.errors import UserError
 
     given = [flag.name for flag in (_NUM, _CLASSES, _INTERPOLATE) if flag.value is not None]
@@ -68,7 +68,7 @@ def _save_translations(out: Path) -> None:
     restored = sampling.restore(workdir, config, info, _STEP.value)
     preview = build.preview(config, info, source.test)
     images = np.asarray(preview(restored.state.nets))
-    writers.save_picture(out, preview.picture(images, f"step {restored.step:,}"))
+    files.save_picture(out, preview.picture(images, f"step {restored.step:,}"))
     print(f"{out}: from step {restored.step:,} of {workdir}")
 
 
@@ -77,7 +77,7 @@ def _count() -> int:
 
 
 def _save_grid(sampler, out: Path) -> None:
-    from gans import pictures, writers
+    from gans import files, pictures
 
     count = _count()
     images = sampler.sample(count, seed=_SEED.value, classes=_CLASSES.value)
@@ -87,11 +87,11 @@ def _save_grid(sampler, out: Path) -> None:
         columns, labels = len(numbers), [sampler.classes[i] for i in numbers]
     else:
         columns, labels = math.ceil(math.sqrt(count)), ()
-    writers.save_picture(out, pictures.grid(images, columns, labels=labels))
+    files.save_picture(out, pictures.grid(images, columns, labels=labels))
 
 
 def _save_interpolation(sampler, out: Path) -> None:
-    from gans import pictures, writers
+    from gans import files, pictures
     from gans.errors import UserError
 
     ends = _INTERPOLATE.value
@@ -101,13 +101,13 @@ def _save_interpolation(sampler, out: Path) -> None:
         raise UserError(f"An interpolation is a picture: --out={out} must end in .png.")
     seeds = (int(ends[0]), int(ends[1]))
     images = sampler.interpolate(seeds, _STEPS.value, classes=_CLASSES.value)
-    writers.save_picture(out, pictures.grid(images, _STEPS.value))
+    files.save_picture(out, pictures.grid(images, _STEPS.value))
 
 
 def _save_arrays(sampler, out: Path) -> None:
     from tqdm import tqdm
 
-    from gans import writers
+    from gans import files
 
     count = _count()
     with tqdm(total=count, unit="image", disable=None) as bar:
@@ -117,7 +117,7 @@ def _save_arrays(sampler, out: Path) -> None:
                 yield block
                 bar.update(len(block["images"]))
 
-        writers.save_npz(out, count, sampler.image_shape, blocks())
+        files.save_npz(out, count, sampler.image_shape, blocks())
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
 def _translate(translator, source: Path, target: Path, bar) -> None:
     from PIL import Image
 
-    from gans import postcard, writers
+    from gans import files, postcard
     from gans.data import images
 
     picture = images.read(source, translator.channels)
@@ -87,9 +87,9 @@ def _translate(translator, source: Path, target: Path, bar) -> None:
     dpi = None
     if _POSTCARD.value:
         painted, dpi = postcard.lay_out(painted), postcard.DPI
-        with writers.atomic(target.with_suffix(".pdf")) as file:
+        with files.atomic(target.with_suffix(".pdf")) as file:
             file.write(postcard.pdf(painted, _MAKER))
-    writers.save_picture(target, painted, dpi=dpi, text={"Software": _MAKER})
+    files.save_picture(target, painted, dpi=dpi, text={"Software": _MAKER})
 
 
 def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gans import collecting, comparing, ranking
 from gans.errors import UserError
+from gans.files import atomic
 from gans.ranking import Ranking
-from gans.writers import atomic
 
 
 def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) -> str:

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from gans import comparing, digest, exhibits, groups, parallel, report
 from gans.errors import UserError
+from gans.files import atomic, read_json, write_json
 from gans.groups import Group
 from gans.report import Pictures
 from gans.subject import Reference
-from gans.writers import atomic, read_json, write_json
 
 T = TypeVar("T")
 

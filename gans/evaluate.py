@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from gans import evaluation, parallel, runs, sampling
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
+from gans.files import append_lines
 from gans.subject import Reference
-from gans.writers import append_lines
 
 
 def checkpoints(workdir: Path) -> list[int]:

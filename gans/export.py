@@ -25,8 +25,8 @@ from jax import export as jax_export
 
 from gans import runs, sampling, translating
 from gans.errors import UserError
+from gans.files import atomic
 from gans.pixels import to_float, to_uint8
-from gans.writers import atomic
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

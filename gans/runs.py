@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from gans import hosts
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.writers import read_json, write_json
+from gans.files import read_json, write_json
 
 # What may change between two starts of a run without making it another run.
 _FREE = (

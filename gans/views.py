@@ -22,9 +22,9 @@ from gans import cache, hosts, parallel
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.features.network import FeatureNet
+from gans.files import atomic
 from gans.metrics.frechet import Moments
 from gans.sampling import Sampler, latents, render
-from gans.writers import atomic
 
 BLOCK = 200  # images at once on a device
 

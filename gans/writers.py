@@ -1,117 +1,34 @@
 """The files of a run folder: metrics, TensorBoard events, pictures, animation, JSON.
 
-    config.json, data.json    what was asked for, and the facts about the data
-    metrics.jsonl             one JSON object a line, `step` and `time` in each
-    evaluations.jsonl         see `gans.evaluation`
-    events.out.tfevents.*     the same for TensorBoard, and the sample grids
-    samples/*.png             the grids, named by epoch and step
-    samples.gif               all of them, one after another
-    samples.html              all of them under a slider
-    superseded/               what stood here when the run had to begin anew
-    checkpoints/              see `gans.checkpoints`
-
-Whole files appear at once or not at all: they are written under another name and renamed.
+config.json, data.json    what was asked for, and the facts about the data
+metrics.jsonl             one JSON object a line, `step` and `time` in each
+evaluations.jsonl         see `gans.evaluation`
+events.out.tfevents.*     the same for TensorBoard, and the sample grids
+samples/*.png             the grids, named by epoch and step
+samples.gif               all of them, one after another
+samples.html              all of them under a slider
+superseded/               what stood here when the run had to begin anew
+checkpoints/              see `gans.checkpoints`
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import time
-import types
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from gans.errors import UserError
+from gans.files import append_lines, atomic, save_picture
 from gans.pages import samples_page
 
 _RECORD = ("metrics.jsonl", "evaluations.jsonl", "samples", "samples.gif", "samples.html")
 _FRAME_MS = 150
 _LAST_FRAME_MS = 2000
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` once it is complete.
-
-    Raises:
-      UserError: the folder cannot be made or written, or the disk is full.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-            # mkstemp makes private files; these are meant to be shared as the user's umask says.
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink()
-            raise
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes indented JSON."""
-    with atomic(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Reads JSON.
-
-    Raises:
-      UserError: the file cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}).") from error
-
-
-def append_lines(path: Path, lines: Iterable[Any]) -> None:
-    """Appends JSON values to a file, one a line."""
-    try:
-        with path.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
-
-
-def save_picture(
-    path: Path,
-    picture: Image.Image,
-    *,
-    dpi: int | None = None,
-    text: Mapping[str, str] = types.MappingProxyType({}),
-) -> None:
-    """Writes a PNG.
-
-    Args:
-      path: the file.
-      picture: what it shows.
-      dpi: pixels to the inch, for print.
-      text: what it says about itself under keywords such as "Software", in ASCII.
-    """
-    info = PngInfo()
-    for key, value in text.items():
-        info.add_text(key, value)
-    with atomic(path) as file:
-        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info)
 
 
 def save_animation(path: Path, pictures: list[Path]) -> None:
@@ -139,28 +56,6 @@ def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
     with Image.open(path) as picture:
         canvas.paste(picture)
     return canvas.quantize(256)
-
-
-def save_npz(path: Path, count: int, shape: tuple[int, ...], blocks: Iterable[dict]) -> None:
-    """Writes an `.npz` of `images` uint8 `[count, *shape]` and, if given, `labels` int32 `[count]`.
-
-    Args:
-      path: the file.
-      count: how many images the blocks have in all.
-      shape: of one image.
-      blocks: dicts of arrays, one block in memory at a time.
-    """
-    labels = []
-    with atomic(path) as file, zipfile.ZipFile(file, "w") as archive:
-        with archive.open("images.npy", "w", force_zip64=True) as images:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-            np.lib.format.write_array_header_1_0(images, header)
-            for block in blocks:
-                images.write(np.ascontiguousarray(block["images"]).tobytes())
-                labels += list(block.get("labels", ()))
-        if labels:
-            with archive.open("labels.npy", "w") as member:
-                np.lib.format.write_array(member, np.asarray(labels, np.int32))
 
 
 class RunWriter:

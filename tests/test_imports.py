@@ -40,6 +40,7 @@ RANKS = (
         "gans.evaluators",
         "gans.exhibits",
         "gans.features",
+        "gans.files",
         "gans.groups",
         "gans.importing",
         "gans.loop",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gans import postcard, writers
+from gans import files, postcard
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_square_stays_a_square_in_the_middle_and_no_edge_is_white(size):
 
 def test_the_png_says_its_resolution(tmp_path):
     card = postcard.lay_out(Image.new("RGB", (30, 20)))
-    writers.save_picture(tmp_path / "card.png", card, dpi=postcard.DPI, text={"Software": "us"})
+    files.save_picture(tmp_path / "card.png", card, dpi=postcard.DPI, text={"Software": "us"})
     with Image.open(tmp_path / "card.png") as picture:
         width, height = (
             round(n / dpi * 25.4) for n, dpi in zip(picture.size, picture.info["dpi"], strict=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gans
-from gans import sampling, train, writers
+from gans import files, sampling, train
 from gans.errors import UserError
 
 
@@ -96,7 +96,7 @@ def test_an_interpolation_starts_and_ends_at_the_seeds_own_images(sampler):
 def test_an_npz_holds_the_same_images_written_block_by_block(sampler, tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "_BATCH", 4)
     path = tmp_path / "samples.npz"
-    writers.save_npz(path, 10, sampler.image_shape, sampler.stream(10, seed=1))
+    files.save_npz(path, 10, sampler.image_shape, sampler.stream(10, seed=1))
     with np.load(path) as arrays:
         np.testing.assert_array_equal(arrays["images"], sampler.sample(10, seed=1))
         np.testing.assert_array_equal(arrays["labels"], np.arange(10))

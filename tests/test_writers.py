@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import pictures, writers
+from gans import files, pictures, writers
 from gans.errors import UserError
 
 
@@ -34,8 +34,8 @@ def test_a_grid_of_grey_images_with_title_and_labels_keeps_the_pixels():
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.json"
-    writers.write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError), writers.atomic(path) as file:
+    files.write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), files.atomic(path) as file:
         file.write(b"half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"old": 1}
@@ -45,13 +45,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_an_unwritable_place_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write .*file/a.json"):
-        writers.write_json(tmp_path / "file" / "a.json", {})
+        files.write_json(tmp_path / "file" / "a.json", {})
 
 
 def test_broken_json_is_a_clear_error(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
-        writers.read_json(tmp_path / "a.json")
+        files.read_json(tmp_path / "a.json")
 
 
 def test_resuming_drops_what_lies_beyond_the_step_and_cut_lines(tmp_path):

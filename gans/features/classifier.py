@@ -24,9 +24,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
+from gans.files import atomic
 from gans.models.layers import BatchNorm, Conv, Dense
 from gans.pixels import to_float
-from gans.writers import atomic
 
 WEIGHTS = Path(__file__).parent / "weights"
 _ABOUT = "about"  # the entry of a file that is no array of numbers

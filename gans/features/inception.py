@@ -33,7 +33,7 @@ from gans import cache, pytorch
 from gans.data import download
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
-from gans.writers import atomic
+from gans.files import atomic
 
 # torch-fidelity publishes the same bytes under another name.
 FILE = "pt_inception-2015-12-05-6726825d.pth"

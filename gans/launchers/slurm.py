@@ -20,8 +20,8 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import Checkpointable
 
 from gans.errors import UserError
+from gans.files import read_json, write_json
 from gans.launching import LOG, Training
-from gans.writers import read_json, write_json
 
 _JOBS = "jobs.json"
 

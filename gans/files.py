@@ -1,0 +1,120 @@
+"""Files as this project writes them: whole or not at all, and a sentence where that fails.
+
+Whole files appear at once: they are written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import types
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from gans.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` once it is complete.
+
+    Raises:
+      UserError: the folder cannot be made or written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            # mkstemp makes private files; these are meant to be shared as the user's umask says.
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink()
+            raise
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes indented JSON."""
+    with atomic(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+      UserError: the file cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}).") from error
+
+
+def append_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Appends JSON values to a file, one a line."""
+    try:
+        with path.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def save_picture(
+    path: Path,
+    picture: Image.Image,
+    *,
+    dpi: int | None = None,
+    text: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
+    """Writes a PNG.
+
+    Args:
+      path: the file.
+      picture: what it shows.
+      dpi: pixels to the inch, for print.
+      text: what it says about itself under keywords such as "Software", in ASCII.
+    """
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    with atomic(path) as file:
+        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info)
+
+
+def save_npz(path: Path, count: int, shape: tuple[int, ...], blocks: Iterable[dict]) -> None:
+    """Writes an `.npz` of `images` uint8 `[count, *shape]` and, if given, `labels` int32 `[count]`.
+
+    Args:
+      path: the file.
+      count: how many images the blocks have in all.
+      shape: of one image.
+      blocks: dicts of arrays, one block in memory at a time.
+    """
+    labels = []
+    with atomic(path) as file, zipfile.ZipFile(file, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as images:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+            np.lib.format.write_array_header_1_0(images, header)
+            for block in blocks:
+                images.write(np.ascontiguousarray(block["images"]).tobytes())
+                labels += list(block.get("labels", ()))
+        if labels:
+            with archive.open("labels.npy", "w") as member:
+                np.lib.format.write_array(member, np.asarray(labels, np.int32))
