@@ -1,4 +1,4 @@
-"""Files that are not what they should be: each is a sentence that names the file, and none waits."""
+"""Files that are not what they should be: each is a sentence that names it, and none waits."""
 
 import os
 from typing import Any

@@ -3,17 +3,19 @@
 import html.parser
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
-from gans import charts, compare, exhibits, parallel, sampling, train
+from gans import charts, collect, compare, exhibits, parallel, report, runs, sampling, train
 from gans.comparing import Point
-from gans.data.source import Source
+from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.features import classifier
 from gans.groups import read
@@ -134,7 +136,7 @@ def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
 
 
 def test_without_pictures_neither_checkpoints_nor_data_are_touched(workdirs, tmp_path, monkeypatch):
-    monkeypatch.delattr(sampling, "restore")
+    monkeypatch.delattr(runs, "restore")
     out = tmp_path / "report.html"
     compare.run(workdirs, [out], pictures=False)
     page = Page(out.read_text())
@@ -153,18 +155,54 @@ def test_what_cannot_be_shown_is_said_in_a_sentence(workdirs, tmp_path, monkeypa
     assert len(page.images) == 2 + 2 + 10
 
 
-def test_a_cyclegan_has_numbers_and_no_latent_vectors(cycle_run, tmp_path):
+def test_a_cyclegan_has_numbers_and_translations_and_no_empty_section(cycle_run, tmp_path):
     out = tmp_path / "report.html"
     assert "cycle_a ↓" in compare.run([cycle_run], [out])
     page = Page(out.read_text())
-    assert page.images == [] and "Class by class" not in page.headings
-    assert page.text.count(next(x for x in page.text if "no latent vectors" in x)) == 3
+    [translations] = page.images
+    assert int(translations["width"]) > 8 * 128  # eight columns, as in training
+    of_noise = {"Class by class", "Samples", "Nearest neighbours", "Interpolations"}
+    assert "Translations" in page.headings and not of_noise & set(page.headings)
+    assert "Data: photographs, 32×32×3." in page.text
+
+
+def test_what_a_run_folder_says_is_text_in_the_page(cycle_run, tmp_path):
+    strange = tmp_path / "<img src=x>"
+    shutil.copytree(cycle_run, strange)
+    bad = "<script>alert(1)</script>"
+    lines = [json.loads(x) for x in (strange / "evaluations.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["values"][bad] = 1.0
+        line["protocol"] |= {bad: bad, "cautions": [bad], "device": bad, "versions": {bad: bad}}
+    (strange / "evaluations.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    metrics = [json.loads(x) | {bad: 1.0} for x in (strange / "metrics.jsonl").open()]
+    (strange / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in metrics))
+    config = json.loads((strange / "config.json").read_text())
+    config["data"]["data_dir"] = config["preview"][bad] = bad
+    (strange / "config.json").write_text(json.dumps(config))
+    other = tmp_path / "other"
+    shutil.copytree(strange, other)
+    (other / "config.json").write_text(json.dumps(config | {"seed": 1, bad: bad}))
+    outs = [tmp_path / "report.html", tmp_path / "sweep.html"]
+    compare.run([strange, other], outs[:1], pictures=False)
+    collect.run(tmp_path, None, None, outs[1:])
+    for out in outs:
+        text = out.read_text()
+        assert "<script>alert" not in text and "<img src=x" not in text
+        assert "&lt;script&gt;alert" in text
+
+
+def test_the_shape_of_images_is_text_too():
+    info = DataInfo(1, ("<b>", 32, 3))
+    run = SimpleNamespace(info=info, data_set="<i>", name="<u>", config=SimpleNamespace(seed=0))
+    page = report._introduction([SimpleNamespace(name="<s>", runs=[run])])
+    assert "&lt;b&gt;×32×3" in page and not re.search("<[bisu]>[×(]", page)
 
 
 def test_neighbours_of_samples_that_are_in_the_data_are_themselves(workdirs, few):
     """A generator that repeats images must be seen to."""
     [group] = read(workdirs[:1])
-    sampler = exhibits.load(group.runs[0])
+    sampler = sampling.load(group.runs[0].workdir)
     known = sampler.sample(20, seed=exhibits.SEED)
     source = Source(known, None, (), (32, 32, 1))
     reference = compare.Reference(group.runs[0].config, few, source)
