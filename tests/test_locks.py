@@ -15,10 +15,10 @@ def refuse():
 
 
 def test_a_lock_that_is_held_is_asked_about(tmp_path):
-    with locks.locked(tmp_path / ".lock", refuse):
-        # flock is of an open file, so that a second one stands for another process.
-        with pytest.raises(UserError, match="held"), locks.locked(tmp_path / ".lock", refuse):
-            pass
+    # flock is of an open file, so that a second one stands for another process.
+    first, second = (locks.locked(tmp_path / ".lock", refuse) for _ in range(2))
+    with first, pytest.raises(UserError, match="held"), second:
+        pass
     with locks.locked(tmp_path / ".lock", refuse):
         pass
 
