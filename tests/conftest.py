@@ -27,6 +27,15 @@ import pytest  # noqa: E402
 jax.config.update("jax_num_cpu_devices", 8)
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that `-m` leaves out are left out
+def pytest_collection_modifyitems(items):
+    """Marks as `processor` what is measured by `closeness`, in all of a module that uses it."""
+    for item in items:
+        names = vars(item.module).values()
+        if any(getattr(value, "__module__", None) == "closeness" for value in names):
+            item.add_marker("processor")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs():
     """Gives back what a module has compiled: all of it together takes 5 GiB a process."""
