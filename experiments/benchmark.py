@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         growth.check(figure)
     if figure is not None and not (_GROWTH.value or arguments):
         raise UserError("--figure draws the growth of costs: give --growth with it.")
-    content = files.read_json(_file(arguments)) if arguments else _measured(out)
+    content = report.read(_file(arguments)) if arguments else _measured(out)
     print(report.markdown(content), end="", flush=True)
     if out is not None:
         files.write_json(out, content)

@@ -52,7 +52,7 @@ def _save_translations(out: Path) -> None:
     """The picture that training shows, of a checkpoint."""
     import numpy as np
 
-    from gans import build, files, runs, sampling
+    from gans import build, files, runs
     from gans.errors import UserError
 
     given = [flag.name for flag in (_NUM, _CLASSES, _INTERPOLATE) if flag.value is not None]
@@ -65,7 +65,7 @@ def _save_translations(out: Path) -> None:
     config = runs.read_config(workdir)
     source = build.data_source(config.data)
     info = source.info(config.data.labels)
-    restored = sampling.restore(workdir, config, info, _STEP.value)
+    restored = runs.restore(workdir, config, info, _STEP.value)
     preview = build.preview(config, info, source.test)
     images = np.asarray(preview(restored.state.nets))
     files.save_picture(out, preview.picture(images, f"step {restored.step:,}"))

@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from gans import optim, runs
+from gans import optim, schema
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
@@ -50,7 +50,8 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
     """Calls with the fields of one config section.
 
     Raises:
-      UserError: a field is unknown, the nearest known one being named, or one is lacking.
+      UserError: a field is unknown, the nearest known one being named, one is lacking, or a value
+        is of another type than the function wants.
     """
     parameters = inspect.signature(function).parameters
     known = list(parameters)
@@ -65,6 +66,7 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
             f"{path}.name needs {', '.join(lacking)}, which this config does not have; choose "
             f"another {path}.name, or a config made for this one."
         )
+    schema.check_types(function, path, fields)
     return function(**fields)
 
 
@@ -91,7 +93,7 @@ _LEAST = {
 
 def check_numbers(config: ConfigDict) -> None:
     """Raises UserError for a number that is out of range."""
-    flat = runs.flatten(config.to_dict())
+    flat = schema.flatten(config.to_dict())
     for path, least in _LEAST.items():
         if flat.get(path, least) < least:
             raise UserError(f"{path} is {flat[path]}; it must be at least {least}.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans import comparing, launching, runs, standing, sweeps
+from gans import comparing, launching, schema, standing, sweeps
 from gans.errors import UserError
 from gans.groups import Run, read_run
 
@@ -156,7 +156,7 @@ def choose(found: Sequence[Column], metric: str | None) -> Column | None:
 
 def varied(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
     """The fields that differ between the runs, those of equal values together, by a short name."""
-    configs = [runs.flatten(runs.to_plain(x.run.config)) for x in entries if x.run]
+    configs = [schema.flatten(schema.to_plain(x.run.config)) for x in entries if x.run]
     rows: dict[str, list[str]] = {}
     for field in dict.fromkeys(field for config in configs for field in config):
         values = [json.dumps(config.get(field)) for config in configs]
@@ -169,7 +169,7 @@ def varied(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
 
 def value(entry: Entry, field: str) -> Any:
     """Of a field of a run's config, lists as text; None where it has none."""
-    found = runs.flatten(runs.to_plain(entry.run.config)).get(field) if entry.run else None
+    found = schema.flatten(schema.to_plain(entry.run.config)).get(field) if entry.run else None
     return ", ".join(map(str, found)) or "none" if isinstance(found, list) else found
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from gans import comparing, digest, exhibits, groups, parallel, report
 from gans.errors import UserError
-from gans.files import atomic, read_json, write_json
+from gans.files import atomic, write_json
 from gans.groups import Group
 from gans.report import Pictures
 from gans.subject import Reference
@@ -33,7 +33,7 @@ def run(paths: Sequence[Path], outs: Sequence[Path], *, pictures: bool = True) -
     """
     _check(paths, outs)
     if paths[0].suffix == ".json":
-        return digest.markdown(read_json(paths[0]))
+        return digest.markdown(digest.read(paths[0]))
     found = groups.read(paths)
     tables, left_out = comparing.tables(found)
     content = digest.digest(tables, left_out)

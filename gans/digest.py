@@ -12,11 +12,17 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
+import pydantic
+from typing_extensions import TypedDict
+
+from gans import reading
 from gans.comparing import Table, better, short
 from gans.errors import UserError
 from gans.groups import Group
+from gans.reading import Number
 
 ARROWS = {"lower": "↓", "higher": "↑", "near 1": "→ 1", "": ""}
 NONE = "–"
@@ -38,6 +44,55 @@ _FIELDS = ("table", "group", "seeds", "step", "metric", "better", "mean", "devia
 _FIELDS += ("difference", "low", "high", "values")
 
 Plain = Mapping[str, Any]
+
+
+class _Value(TypedDict):
+    mean: Number | None
+    deviation: Number | None
+    count: int
+    values: NotRequired[list[Number | None]]
+
+
+class _Difference(TypedDict):
+    value: Number | None
+    low: Number | None
+    high: Number | None
+
+
+class _Group(TypedDict):
+    name: str
+    runs: list[str]
+    seeds: list[int]
+    step: int | None
+    values: dict[str, _Value]
+    differences: dict[str, _Difference]
+    classes: dict[str, dict[str, _Value]]
+
+
+class _Table(TypedDict):
+    protocol: dict[str, Any]
+    versions: list[str]
+    cautions: list[str]
+    metrics: dict[str, Literal["lower", "higher", "near 1", ""]]
+    real: dict[str, Number]
+    groups: Annotated[list[_Group], pydantic.Field(min_length=1)]
+
+
+class _Content(TypedDict):
+    tables: list[_Table]
+    left_out: list[str]
+
+
+def read(path: Path) -> Plain:
+    """The plain data of an earlier comparison.
+
+    Raises:
+      UserError: the file cannot be read, or holds something else.
+    """
+    try:
+        return reading.read_json(path, _Content)
+    except UserError as error:
+        raise UserError(f"{error} It must be one that experiments.compare wrote.") from None
 
 
 def digest(tables: Sequence[Table], left_out: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +163,7 @@ def change(value: Plain | None) -> tuple[str, str]:
     if value is None or value["value"] is None:
         return NONE, ""
     low, high = value["low"], value["high"]
-    if low is None:
+    if low is None or high is None:
         return _signed(value["value"], None), "(one seed: no interval)"
     reach = (high - low) / 2
     return _signed(value["value"], reach), f"[{_signed(low, reach)}, {_signed(high, reach)}]"
@@ -192,20 +247,7 @@ def _verdict(first: str, group: Plain, metrics: Mapping[str, str]) -> str:
 
 
 def markdown(content: Plain) -> str:
-    """The tables, their protocols below them.
-
-    Raises:
-      UserError: it is no content of a comparison.
-    """
-    try:
-        return _markdown(content)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"The .json file is none that experiments.compare wrote ({error!r})."
-        ) from None
-
-
-def _markdown(content: Plain) -> str:
+    """The tables, their protocols below them."""
     parts = []
     for table in content["tables"]:
         words = "; ".join(f"{label.lower()}: {value}" for label, value in protocol(table))
@@ -220,13 +262,19 @@ def _rows(table: Plain) -> Iterator[list[str]]:
     yield ["", *(f"{metric} {ARROWS[way]}".strip() for metric, way in metrics.items())]
     for group in table["groups"]:
         cells = [" ".join(mean(group["values"].get(metric))).strip() for metric in metrics]
-        yield [f"{group['name']} (n = {len(group['seeds'])})", *cells]
+        yield [f"{group['name']} (n = {counted(group)})", *cells]
     if table["real"]:
         yield ["real images", *(written(table["real"].get(m)) for m in metrics)]
     for group in table["groups"][1:]:
         found = [change(group["differences"].get(metric)) for metric in metrics]
         cells = [f"{value} {rest}".strip() for value, rest in found]
         yield [f"{group['name']} − {table['groups'][0]['name']}, 95% interval", *cells]
+
+
+def counted(group: Plain) -> str:
+    """How many seeds have numbers; as in "2 to 3" if not all have all metrics."""
+    counts = {value["count"] for value in group["values"].values()} or {0}
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def aligned(rows: list[list[str]]) -> list[str]:

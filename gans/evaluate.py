@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, parallel, runs, sampling
+from gans import evaluation, parallel, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 from gans.files import append_lines
@@ -29,7 +29,7 @@ def checkpoints(workdir: Path) -> list[int]:
 
 
 def run(
-    workdir: Path, steps: Sequence[sampling.Step], changes: Mapping[tuple[str, ...], Any]
+    workdir: Path, steps: Sequence[runs.Step], changes: Mapping[tuple[str, ...], Any]
 ) -> Iterator[str]:
     """Runs the evaluators of a run's config, and appends what they find to its record.
 
@@ -50,7 +50,7 @@ def run(
     judge = evaluation.Judge(_changed(config, changes), info, reference)
     judge.prepare()
     for step in steps:
-        restored = sampling.restore(workdir, config, info, step)
+        restored = runs.restore(workdir, config, info, step)
         for line in judge.run(restored.state.nets, restored.step):
             yield evaluation.in_words(line)
             yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))

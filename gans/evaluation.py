@@ -13,18 +13,42 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import jax
+import pydantic
 from ml_collections import ConfigDict
+from typing_extensions import TypedDict
 
-from gans import build
+from gans import build, reading, records
 from gans.data.source import DataInfo
 from gans.schedule import is_due
 from gans.state import NetState
 from gans.subject import Reference, Subject
 
 FILE = "evaluations.jsonl"
+
+
+class _Protocol(TypedDict):
+    """How numbers were found: fields of the evaluator, and these."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="allow")
+
+    versions: NotRequired[dict[str, str]]
+    device: NotRequired[str]
+    cautions: NotRequired[list[str]]
+
+
+class Evaluation(TypedDict):
+    """A line of the record, as it is read back."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="allow")
+
+    step: records.Step
+    evaluator: str
+    values: records.Numbers
+    protocol: _Protocol
+
 
 _OURS = ("name", "every_steps")
 _BESIDE = ("versions", "device", "cautions")  # in a protocol without making it another
@@ -113,12 +137,13 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def read(workdir: Path) -> list[dict[str, Any]]:
-    """The record of a run, in order of steps; the last of two alike counts."""
-    path = workdir / FILE
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+def read(workdir: Path) -> list[Evaluation]:
+    """The record of a run, in order of steps; the last of two alike counts.
+
+    Raises:
+      UserError: the file is there and cannot be read.
+    """
+    lines = [line for _, line in reading.read_lines(workdir / FILE, Evaluation)]
     latest = {(line["step"], line["evaluator"], _key(line)): line for line in lines}
     return sorted(latest.values(), key=lambda line: line["step"])
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from gans import runs, sampling, translating
+from gans import runs, sampling, schema, translating
 from gans.errors import UserError
 from gans.files import atomic
 from gans.pixels import to_float, to_uint8
@@ -44,7 +44,7 @@ class Exported(NamedTuple):
 
 
 def export(
-    workdir: str | Path, *, direction: str | None = None, step: sampling.Step = None
+    workdir: str | Path, *, direction: str | None = None, step: runs.Step = None
 ) -> Exported:
     """Exports a generator for any number of images, on any of `PLATFORMS`.
 
@@ -69,7 +69,7 @@ def export(
         )
     program = jax_export.export(jax.jit(function), platforms=PLATFORMS)(*takes)
     gives = [f"{x.dtype.name} [{', '.join(map(str, x.shape))}]" for x in program.out_avals]
-    config = runs.to_plain(runs.read_config(Path(workdir)))
+    config = schema.to_plain(runs.read_config(Path(workdir)))
     return Exported(program.serialize(), about | {"gives": gives, "config": config})
 
 

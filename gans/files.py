@@ -53,20 +53,6 @@ def write_json(path: Path, content: Any) -> None:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Reads JSON.
-
-    Raises:
-      UserError: the file cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}).") from error
-
-
 def append_lines(path: Path, lines: Iterable[Any]) -> None:
     """Appends JSON values to a file, one a line."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, runs
+from gans import evaluation, records, runs
 from gans.data.source import DataInfo
 from gans.errors import UserError
 
@@ -102,13 +102,9 @@ def read_run(workdir: Path) -> Run:
       UserError: it holds no run, or a damaged one.
     """
     config, info = runs.read_config(workdir), runs.read_info(workdir)
-    try:
-        # An evaluator that lacks something leaves a line without numbers.
-        evaluations = [line for line in evaluation.read(workdir) if line["values"]]
-        metrics = _lines(workdir / "metrics.jsonl")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The record of the run in {workdir} is damaged ({error}).") from None
-    return Run(workdir, config, info, evaluations, metrics)
+    # An evaluator that lacks something leaves a line without numbers.
+    evaluations = [line for line in evaluation.read(workdir) if line["values"]]
+    return Run(workdir, config, info, evaluations, records.metrics(workdir))
 
 
 def _read(workdir: Path) -> Run:
@@ -119,12 +115,6 @@ def _read(workdir: Path) -> Run:
             f"experiments.evaluate --workdir={workdir}"
         )
     return run
-
-
-def _lines(path: Path) -> Lines:
-    """JSON objects, one a line; the last may be half written, by a run that is still training."""
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
 
 def _identity(run: Run) -> dict[str, Any]:

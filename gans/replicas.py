@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, stopping
+from gans import best, build, evaluation, hosts, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
@@ -90,7 +90,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
 
 def _check_alike(configs: Sequence[ConfigDict]) -> None:
     """Raises UserError if configs differ in what has to be the same."""
-    first, *others = (runs.flatten(runs.to_plain(config)) for config in configs)
+    first, *others = (schema.flatten(schema.to_plain(config)) for config in configs)
     for other in others:
         names = sorted(first.keys() | other.keys())
         for name in names:

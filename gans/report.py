@@ -90,7 +90,8 @@ def _introduction(groups: Sequence[Group]) -> str:
         f"({pages.text(', '.join(f'{run.name}: {run.config.seed}' for run in group.runs))})</li>"
         for place, group in enumerate(groups)
     ]
-    return f"<p>Data: {pages.text(data)}, {shape}.</p><ul class='groups'>{''.join(items)}</ul>"
+    about = pages.text(f"Data: {data}, {shape}.")
+    return f"<p>{about}</p><ul class='groups'>{''.join(items)}</ul>"
 
 
 def _in_short(content: digest.Plain) -> str:
@@ -127,7 +128,8 @@ def _numbers(table: digest.Plain) -> str:
 def _number_rows(table: digest.Plain) -> Iterator[list[str]]:
     first, metrics = table["groups"][0]["name"], table["metrics"]
     for group in table["groups"]:
-        seeds = pages.count(len(group["seeds"]), "seed")
+        count = digest.counted(group)
+        seeds = f"{count} seed{'s' * (count != '1')}"
         cells = [pages.two_lines(digest.mean(group["values"].get(metric))) for metric in metrics]
         yield [pages.two_lines((group["name"], seeds)), *cells]
     if table["real"]:

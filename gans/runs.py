@@ -1,20 +1,27 @@
-"""A run folder's memory of itself: its config, and the facts about its data."""
+"""A run folder: what it says of itself, its config and the facts about its data, and its state.
+
+Its record, in lines, is read by `gans.records`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-from collections.abc import Iterator
+import math
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import jax
 from ml_collections import ConfigDict
 
-from gans import hosts
+from gans import build, hosts, locks, reading, schema
+from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.files import read_json, write_json
+from gans.files import write_json
+from gans.schema import flatten, to_plain
 
 # What may change between two starts of a run without making it another run.
 _FREE = (
@@ -29,6 +36,7 @@ _FREE = (
     "mesh.",
     "evaluators.",
 )
+_LARGEST = 2**27  # numbers of an image, which makes a batch of one half a gigabyte
 _OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif", "samples.html")
 
 
@@ -36,14 +44,18 @@ def check(workdir: Path, config: ConfigDict) -> None:
     """Raises UserError if the folder holds a run with another config, or no run but something else.
 
     The message lists the fields that differ. A field that a run from before it existed does
-    not have is no difference.
+    not have was what `schema.Config` says, or else is no difference.
     """
     path = workdir / "config.json"
-    if path.exists():
-        _check_same(workdir, flatten(read_json(path)), flatten(to_plain(config)))
+    if os.path.lexists(path):
+        old, new = reading.read_json(path, schema.Stored), flatten(to_plain(config))
+        before = flatten(reading.read_json(path))
+        # A field that neither has is not to be missed in the new one.
+        old = {name: x for name, x in flatten(old).items() if name in new or name in before}
+        _check_same(workdir, old, new)
     elif workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; choose another --workdir.")
-    elif found := [name for name in _OURS if (workdir / name).exists()]:
+    elif found := [name for name in _OURS if os.path.lexists(workdir / name)]:
         raise UserError(
             f"{workdir} has {', '.join(found)} but no config.json, so it is not known what run "
             "they are of; choose another --workdir."
@@ -58,7 +70,7 @@ def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:
     """
     path = workdir / "data.json"
     # Of no size in a folder of imported weights, which has seen no data.
-    if path.exists() and (old := read_info(workdir)).size and old != info:
+    if os.path.lexists(path) and (old := read_info(workdir)).size and old != info:
         raise UserError(
             f"The data has changed since the run in {workdir} began: {old} then, {info} now; "
             "restore it to resume, or use another --workdir to start anew."
@@ -90,17 +102,20 @@ def locked(workdir: Path) -> Iterator[None]:
     Raises:
       UserError: another process is training in it, or it cannot be made.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"Cannot write to {workdir}: {error.strerror or error}.") from error
-    with file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process is training in {workdir}; let it end.") from None
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.locked(workdir / ".lock", _refuse(workdir)))
+        except OSError as error:
+            raise UserError(f"Cannot write to {workdir}: {error.strerror or error}.") from error
         yield
+
+
+def _refuse(workdir: Path) -> Callable[[], None]:
+    def refuse() -> None:
+        raise UserError(f"Another process is training in {workdir}; let it end.")
+
+    return refuse
 
 
 def _check_same(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -132,46 +147,70 @@ def identity(config: ConfigDict) -> dict[str, Any]:
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config of a run.
+    """The config of a run, with defaults for fields that are younger than it.
 
     Raises:
-      UserError: the folder holds no run.
+      UserError: the folder holds no run, or its config.json is damaged.
     """
     path = workdir / "config.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(f"There is no run in {workdir}: {path} is missing.")
-    return ConfigDict(_with_tuples(read_json(path)))
+    stored = reading.read_json(path, schema.Stored)
+    with _naming(path):
+        return schema.from_plain(stored)
 
 
 def read_info(workdir: Path) -> DataInfo:
-    """The facts about the data of a run."""
-    return DataInfo(**_with_tuples(read_json(workdir / "data.json")))
+    """The facts about the data of a run.
+
+    Raises:
+      UserError: its data.json lacks or is damaged.
+    """
+    path = workdir / "data.json"
+    info = reading.read_json(path, DataInfo)
+    wrong = {
+        "size": info.size < 0,
+        "image_shape": min(info.image_shape) < 1 or math.prod(info.image_shape) > _LARGEST,
+        "domains": len(info.domains) not in (0, 2),
+        "domain_sizes": len(info.domain_sizes) not in (0, 2)
+        or min(info.domain_sizes, default=0) < 0,
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise UserError(f"{path}: {name} is {getattr(info, name)!r}, which it cannot be.")
+    return info
 
 
-def to_plain(config: ConfigDict) -> dict[str, Any]:
-    """A config as JSON would give it back: references resolved, tuples as lists."""
-    return _with_lists(config.copy_and_resolve_references().to_dict())
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Names the file in errors that come of what it holds."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, its keys joined by dots."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+Step = int | Literal["best"] | None
+"""Of a checkpoint: its number, the one that `checkpoint.best` asked for, or the newest."""
 
 
-def _with_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_lists(item) for key, item in value.items()}
-    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
+def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Restored:
+    """A run's state at a step.
 
-
-def _with_tuples(value: Any) -> Any:
-    # Fields of flax modules must be hashable, and JSON has no tuples.
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
+    Raises:
+      UserError: there is no such checkpoint, or the config makes no state.
+    """
+    with _naming(workdir / "config.json"), build.fitting():
+        build.check_numbers(config)
+        start = build.start(config, build.game(config), info)
+        target = jax.eval_shape(start, jax.random.key(0))
+    folder, step = ("best", None) if step == "best" else ("checkpoints", step)
+    restored = Checkpoints(workdir / folder, read_only=True).restore(target, step=step)
+    if restored is None and folder == "best":
+        raise UserError(
+            f"The run in {workdir} has no best checkpoint: --config.checkpoint.best says in "
+            "training what is to be best."
+        )
+    if restored is None:
+        raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
+    return restored

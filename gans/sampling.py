@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import build, runs
-from gans.checkpoints import Checkpoints, Restored
-from gans.data.source import DataInfo
+from gans import runs
 from gans.errors import UserError
 from gans.pixels import to_uint8
 from gans.state import NetState
@@ -161,7 +158,7 @@ class Sampler:
         return render(self.net, latent, label)
 
 
-def load(workdir: str | Path, *, step: Step = None) -> Sampler:
+def load(workdir: str | Path, *, step: runs.Step = None) -> Sampler:
     """A sampler of the generator in a run folder, which may still be training.
 
     Args:
@@ -179,7 +176,7 @@ def load(workdir: str | Path, *, step: Step = None) -> Sampler:
             "images: use gans.load_translator, or experiments.translate."
         )
     info = runs.read_info(workdir)
-    restored = restore(workdir, config, info, step)
+    restored = runs.restore(workdir, config, info, step)
     return Sampler(
         restored.state.nets["generator"],
         latent_dim=config.game.latent_dim,
@@ -192,27 +189,3 @@ def load(workdir: str | Path, *, step: Step = None) -> Sampler:
 def is_latent(config: ConfigDict) -> bool:
     """Whether the generator of a run makes images of latent vectors."""
     return "latent_dim" in config.game
-
-
-Step = int | Literal["best"] | None
-"""Of a checkpoint: its number, the one that `checkpoint.best` asked for, or the newest."""
-
-
-def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Restored:
-    """A run's state at a step.
-
-    Raises:
-      UserError: there is no such checkpoint.
-    """
-    start = build.start(config, build.game(config), info)
-    target = jax.eval_shape(start, jax.random.key(0))
-    folder, step = ("best", None) if step == "best" else ("checkpoints", step)
-    restored = Checkpoints(workdir / folder, read_only=True).restore(target, step=step)
-    if restored is None and folder == "best":
-        raise UserError(
-            f"The run in {workdir} has no best checkpoint: --config.checkpoint.best says in "
-            "training what is to be best."
-        )
-    if restored is None:
-        raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
-    return restored

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from ml_collections import ConfigDict
 
-from gans import runs
+from gans import schema
 from gans.errors import UserError
 
 Overrides = Mapping[str, Any]
@@ -160,7 +160,7 @@ def _varied(config: ConfigDict, overrides: Overrides, setters: Mapping[str, str]
       UserError: a field does not exist, the nearest being named, or is of another type.
     """
     varied = copy.deepcopy(config)
-    known = list(runs.flatten(config.to_dict()))
+    known = list(schema.flatten(config.to_dict()))
     for field, value in overrides.items():
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, stopping
+from gans import best, build, evaluation, hosts, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
@@ -55,7 +55,7 @@ def run(
     """
     workdir = Path(workdir)
     # Cheap checks first: data may take minutes to load.
-    hosts.require_same(runs.flatten(runs.to_plain(config)))
+    hosts.require_same(schema.flatten(schema.to_plain(config)))
     runs.check(workdir, config)
     build.check_numbers(config)
     mesh = parallel.make_mesh(config.mesh.data)

@@ -38,7 +38,6 @@ from gans.data import images
 from gans.errors import UserError
 from gans.moments import Estimate, Moments, shared_moments
 from gans.pixels import to_float
-from gans.sampling import Step, restore
 from gans.state import NetState
 
 DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
@@ -162,7 +161,7 @@ def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
     return pixels[..., None] if channels == 1 else pixels
 
 
-def load(workdir: str | Path, *, direction: str = "b_to_a", step: Step = None) -> Translator:
+def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = None) -> Translator:
     """A translator by a generator in a run folder, which may still be training.
 
     Args:
@@ -183,7 +182,7 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: Step = None) -
             "gans.load, or experiments.sample."
         )
     info = runs.read_info(workdir)
-    restored = restore(workdir, config, info, step)
+    restored = runs.restore(workdir, config, info, step)
     return Translator(
         restored.state.nets[name],
         channels=info.image_shape[-1],

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gans import records
 from gans.errors import UserError
 from gans.files import append_lines, atomic, save_picture
 from gans.pages import samples_page
@@ -165,15 +166,8 @@ def _supersede(workdir: Path) -> None:
 
 
 def _drop_lines_after(path: Path, step: int) -> None:
-    """Keeps the lines of a file up to `step`; a line that a kill cut short goes too."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            if line.endswith(b"\n") and json.loads(line)["step"] <= step:
-                kept.append(line)
-        except ValueError:
-            continue
-    with atomic(path) as file:
-        file.writelines(kept)
+    """Keeps the lines of a file up to `step`; what is no line of a record goes too."""
+    if path.exists():
+        kept = records.up_to(path, step)
+        with atomic(path) as file:
+            file.writelines(kept)

@@ -336,6 +336,8 @@ def test_what_is_done_is_kept_when_a_later_case_fails(monkeypatch):
     assert [len(json.loads(text)) for text in kept] == [1]
 
 
-def test_a_file_of_something_else_is_refused():
-    with pytest.raises(UserError, match="none that experiments.benchmark wrote"):
-        report.markdown({"tables": []})
+@pytest.mark.parametrize("content", ["", "[]", '{"tables": []}', '{"machine": {}, "cases": [3]}'])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UserError, match=r"a\.json.* one that experiments\.benchmark wrote"):
+        report.read(tmp_path / "a.json")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from gans import build, runs, train
+from gans import build, runs, schema, train
 from gans.data.source import DataInfo
 from gans.errors import UserError
 
@@ -41,7 +41,7 @@ def test_a_config_is_locked_and_survives_its_run_folder(name, tmp_path):
         config.train.num_step = 3
     info = DataInfo(10, (32, 32, config.data.channels), ())
     runs.note(tmp_path, config, info)
-    assert runs.to_plain(runs.read_config(tmp_path)) == runs.to_plain(config)
+    assert schema.to_plain(runs.read_config(tmp_path)) == schema.to_plain(config)
     assert runs.read_info(tmp_path) == info
     runs.check(tmp_path, config)
 

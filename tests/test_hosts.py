@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from gans import evaluation, hosts, runs, sampling, train
+from gans import evaluation, hosts, runs, train
 from gans.errors import UserError
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And a seed with which
@@ -106,7 +106,7 @@ def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, co
     # Two devices of one process, because sums of other parts would soon be other trainings.
     config.update_from_flattened_dict(CHANGES | {"train.num_steps": total, "mesh.data": 2})
     expected = train.run(config, one)
-    found = sampling.restore(two, runs.read_config(two), runs.read_info(two), None).state
+    found = runs.restore(two, runs.read_config(two), runs.read_info(two), None).state
     assert int(found.step) == total
     for name, net in expected.nets.items():
         for mine, theirs in zip(*map(jax.tree.leaves, (found.nets[name], net)), strict=True):
@@ -160,7 +160,7 @@ def test_two_processes_restore_and_save_what_one_has_saved_to_the_last_bit(tmp_p
     statuses, outputs = ends(processes)
     assert statuses == [0, 0], outputs
     info = runs.read_info(run)
-    first, second = (sampling.restore(path, config, info, None) for path in (run, out))
+    first, second = (runs.restore(path, config, info, None) for path in (run, out))
     assert first.step == second.step and first.position == second.position
     for mine, theirs in zip(*map(jax.tree.leaves, (first.state, second.state)), strict=True):
         assert mine.dtype == theirs.dtype

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from gans import replicas, runs, sampling, train
+from gans import replicas, runs, train
 from gans.errors import UserError
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD.
@@ -37,7 +37,7 @@ def varied(config, *each):
 
 
 def end(workdir):
-    return sampling.restore(workdir, runs.read_config(workdir), runs.read_info(workdir), None)
+    return runs.restore(workdir, runs.read_config(workdir), runs.read_info(workdir), None)
 
 
 def assert_same_end(workdir, expected):

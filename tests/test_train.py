@@ -224,7 +224,7 @@ def test_divergence_names_step_and_term_and_leaves_the_last_checkpoint(base, tmp
     spoiled = config.copy_and_resolve_references()
     spoiled.optim.generator.learning_rate = float("inf")
     spoiled.train.num_steps = 10
-    (tmp_path / "config.json").write_text(json.dumps(train.runs.to_plain(spoiled)))
+    (tmp_path / "config.json").write_text(json.dumps(train.schema.to_plain(spoiled)))
     with pytest.raises(
         UserError, match=r"discriminator/fake .* at step 6; the checkpoint of step 4"
     ):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import gans
-from gans import moments
+from gans import moments, schema
 from gans.errors import UserError
 from gans.models import layers, resnet, unet
 from gans.state import create_net
@@ -200,8 +200,8 @@ def test_what_cannot_be_loaded_is_named(cycle_run, tmp_path, config):
         gans.load_translator(tmp_path)
     with pytest.raises(UserError, match="available: 2, 4"):
         gans.load_translator(cycle_run, step=3)
-    from gans import files, runs
+    from gans import files
 
-    files.write_json(tmp_path / "config.json", runs.to_plain(config))
+    files.write_json(tmp_path / "config.json", schema.to_plain(config))
     with pytest.raises(UserError, match="translates no images: use gans.load"):
         gans.load_translator(tmp_path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import files, pictures, writers
+from gans import files, pictures, reading, writers
 from gans.errors import UserError
 
 
@@ -51,7 +51,7 @@ def test_an_unwritable_place_is_a_clear_error(tmp_path):
 def test_broken_json_is_a_clear_error(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
-        files.read_json(tmp_path / "a.json")
+        reading.read_json(tmp_path / "a.json")
 
 
 def test_resuming_drops_what_lies_beyond_the_step_and_cut_lines(tmp_path):

@@ -3,37 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, NotRequired
 
+import pydantic
+from typing_extensions import TypedDict
+
+from gans import reading
 from gans.errors import UserError
+from gans.reading import Number
 
 NONE = "–"
 
 Plain = Mapping[str, Any]
 
 
-def markdown(content: Plain) -> str:
-    """What a file of results holds, as tables.
+class _Spread(TypedDict):
+    low: Number
+    median: Number
+    high: Number
+
+
+class _Side(TypedDict):
+    steps_per_second: Number
+    images_per_second: Number
+    first_seconds: Number
+    seconds: _Spread
+    data_wait: Number
+    peak_memory_mib: Number
+    peak_device_memory_mib: Number | None
+    flop_per_second: NotRequired[Number | None]
+    share: NotRequired[Number]
+
+
+class _Other(_Side):
+    variant: str
+
+
+class _Case(TypedDict):
+    name: str
+    task: str
+    ours: _Side
+    torch: NotRequired[_Other]
+    ratio: NotRequired[_Spread]
+
+
+class _Start(TypedDict):
+    config: str
+    cold_seconds: Number
+    warm_seconds: Number
+
+
+class _Point(TypedDict):
+    value: Number
+    seconds_per_image: Number
+    low: Number
+    high: Number
+
+
+class _Growth(TypedDict):
+    config: str
+    axis: str
+    points: Annotated[list[_Point], pydantic.Field(min_length=1)]
+    power: Number
+
+
+class _Ceiling(TypedDict):
+    dtype: str
+    device: str
+    flop_per_second: Number
+    bytes_per_second: Number
+    by: str
+
+
+class _Machine(TypedDict):
+    processor: str
+    cores: int
+    memory_gib: Number
+    python: str
+    versions: dict[str, str]
+    date: str
+    environment: dict[str, str]
+
+
+class _How(TypedDict):
+    rounds: int
+    seconds: Number
+    against: str
+
+
+class _Content(TypedDict):
+    machine: _Machine
+    how: _How
+    cautions: list[str]
+    cases: NotRequired[list[_Case]]
+    startup: NotRequired[list[_Start]]
+    growth: NotRequired[list[_Growth]]
+    ceilings: NotRequired[list[_Ceiling]]
+
+
+def read(path: Path) -> Plain:
+    """The results of an earlier benchmark.
 
     Raises:
-      UserError: it is no content of a benchmark.
+      UserError: the file cannot be read, or holds something else.
     """
     try:
-        parts = list(_parts(content))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"The .json file is none that experiments.benchmark wrote ({error!r})."
-        ) from None
-    return "\n\n".join(parts) + "\n"
+        reading.read_json(path, _Content)
+        return reading.read_json(path)  # with all that is not read here
+    except UserError as error:
+        raise UserError(f"{error} It must be one that experiments.benchmark wrote.") from None
+
+
+def markdown(content: Plain) -> str:
+    """What a file of results holds, as tables."""
+    return "\n\n".join(_parts(content)) + "\n"
 
 
 def _parts(content: Plain) -> Iterator[str]:
     if content.get("cases"):
         rows = [_row(case) for case in content["cases"]]
         yield _table(_HEAD, rows)
-        if any("ratio" in case for case in content["cases"]):
-            other = content["how"]["against"]
-            rows = [_compared(case, other) for case in content["cases"] if "ratio" in case]
+        other = content["how"]["against"]
+        if compared := [x for x in content["cases"] if "ratio" in x and other in x]:
+            rows = [_compared(case, other) for case in compared]
             name = _TITLES.get(other, other)
             yield _table([column.format(name) for column in _COMPARED], rows)
     if content.get("startup"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 import tqdm
 from absl import logging
 
+from gans import locks
 from gans.errors import UserError
 
 _CHUNK = 2**20  # Bytes.
@@ -70,13 +70,13 @@ def locked(path: pathlib.Path, title: str) -> Iterator[None]:
     Args:
       path: of the file that is locked; it is made and stays.
       title: what messages call that which the process prepares.
+
+    Raises:
+      UserError: the file is a link.
+      OSError: it cannot be opened for writing.
     """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("Waiting for another process that prepares %s in %s.", title, path.parent)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    say = "Waiting for another process that prepares %s in %s."
+    with locks.locked(path, lambda: logging.info(say, title, path.parent)):
         yield
 
 

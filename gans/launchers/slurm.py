@@ -19,8 +19,9 @@ from ml_collections import ConfigDict
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import Checkpointable
 
+from gans import reading
 from gans.errors import UserError
-from gans.files import read_json, write_json
+from gans.files import write_json
 from gans.launching import LOG, Training
 
 _JOBS = "jobs.json"
@@ -128,7 +129,8 @@ def _queued(folder: Path) -> Mapping[str, str]:
     if found.returncode:
         raise UserError(f"Slurm does not say what is queued: {found.stderr.strip()}")
     alive = set(found.stdout.split())
-    return {name: number for name, number in read_json(path).items() if number in alive}
+    known = reading.read_json(path, dict[str, str])
+    return {name: number for name, number in known.items() if number in alive}
 
 
 def state(job: str) -> str:
