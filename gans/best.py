@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gans import evaluation
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -47,6 +48,8 @@ class Best:
         """
         for line in self._of_evaluator(lines):
             if self._value not in line["values"]:
+                if evaluation.may_lack(line, self._value):
+                    continue
                 raise UserError(
                     f"checkpoint.best asks for {self._value!r}, which evaluators."
                     f"{self._evaluator} does not have: it has {', '.join(line['values'])}."

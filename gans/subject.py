@@ -9,7 +9,6 @@ import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from gans import build, parallel, views
@@ -76,11 +75,11 @@ class Reference:
         return build.data_source(data)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019
-    def test(self, num: int) -> Mapping[str, np.ndarray]:
-        """Test images of two domains, at most `num` of each: uint8 `[n, H, W, C]`."""
+    def unpaired(self, num: int) -> Unpaired:
+        """The images of two domains, with at most `num` test images of each."""
         data = self.config.data.copy_and_resolve_references()
         data.test_images = num
-        return build.data_source(data).test
+        return build.data_source(data)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019
     def view(self, net: str, weights: str, num: int, split: str, seed: int) -> View:

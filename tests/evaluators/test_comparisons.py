@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gans.evaluators import comparisons
-from gans.metrics import frechet
+from gans.evaluators.findings import Missing
+from gans.metrics import frechet, kernel
 from gans.views import View
 
 CLASSES = ("cat", "dog", "frog")
@@ -23,6 +24,7 @@ def test_distances_are_called_after_the_network(net, letter):
     real, fake = view(net=net), view(net=net, seed=1, shift=0.5)
     found = comparisons.frechet(real, fake) | comparisons.kernel(real, fake)
     assert set(found) == {f"f{letter}d", f"k{letter}d", f"k{letter}d_deviation"}
+    assert isinstance(found[f"k{letter}d_deviation"], Missing)
     assert set(comparisons.score(real, fake)) == {f"{net}_score", f"{net}_score_deviation"}
     expected = frechet.distance(
         frechet.Moments.of(real.features), frechet.Moments.of(fake.features)
@@ -104,3 +106,32 @@ def test_cautions_name_what_is_biased():
     assert "60 images" in comparisons.cautions(many, few)[0]
     assert "5,000" in comparisons.cautions(many, few)[1]
     assert any("singular" in text for text in comparisons.cautions(view(count=4), many))
+
+
+def test_a_deviation_over_subsets_takes_subsets_that_differ():
+    real, fake, large = view(count=60), view(count=60, seed=1), view(count=1001, seed=2)
+    found = comparisons.kernel(real, fake)
+    # All images of both sets, once.
+    assert found["kcd"] == pytest.approx(kernel.squared_mmd(fake.features, real.features), rel=1e-9)
+    assert found["kcd_deviation"] == "every subset of 60 images is of the same ones."
+    assert isinstance(comparisons.kernel(large, fake)["kcd_deviation"], Missing)
+    assert isinstance(comparisons.kernel(view(count=1000), large)["kcd_deviation"], Missing)
+    assert comparisons.kernel(view(count=1002), large)["kcd_deviation"] > 0
+
+
+def test_a_score_of_single_images_is_left_out():
+    assert comparisons.score(view(), view(count=20))["classifier_score"] > 1
+    with pytest.raises(ValueError, match="10 parts of 19 images"):
+        comparisons.score(view(), view(count=19))
+
+
+def test_a_class_without_images_has_no_numbers_and_the_others_do():
+    real, fake = view(count=300), view(count=300, seed=1)
+    no_frogs = View(
+        "classifier", CLASSES, CLASSES, fake.features, fake.logits, np.minimum(fake.labels, 1)
+    )
+    found = comparisons.by_class(real, no_frogs)
+    assert found["fcd/frog"] == "100 real and 0 generated images are of that class."
+    assert isinstance(found["fcd_by_class"], Missing) and found["fcd/cat"] > 0
+    found = comparisons.accuracy(real, no_frogs)
+    assert isinstance(found["class_accuracy/frog"], Missing) and 0 < found["class_accuracy/cat"] < 1
