@@ -19,6 +19,7 @@ from gans.views import View
 _SUBSET = 1000  # images of each of KID's subsets
 _SUBSETS = 100
 _SPLITS = 10  # of the Inception Score
+_FEWEST = 5  # images on the near side of a quantile
 
 
 def frechet(real: View, fake: View) -> Numbers:
@@ -61,14 +62,34 @@ def vendi(real: View, fake: View) -> Numbers:
 
 
 def memorising(real: View, fake: View) -> Numbers:
-    """How near generated images are to real ones, as real ones are to each other.
+    """Whether a generator repeats images that it was trained on, some of which are the real ones.
 
-    The median distance of a generated image to the nearest real one, divided by that of a real
-    image to the nearest other: far below 1 where the generator repeats what it was shown.
+    `copied` is about how many of the generated images are copies: those that lie nearer to a real
+    image than half the distance at which the nearest hundredth of real images have another. Of
+    copies of all training images, only those of the share that is among the real ones lie so near,
+    so that what is found is divided by that share.
+
+    `nearest_low_ratio` compares the distances of generated images to the nearest real one with
+    those of real images to the nearest other, at a tenth of the share: where one in ten is a copy
+    it falls, and 1 is expected of images that are as new as the real ones to each other. At the
+    median a generator that does nothing but repeat would pass, if less than half of what it
+    repeats were among the real images.
     """
+    if not real.share:
+        raise ValueError("it takes real images that were trained on.")
     nearest, _ = neighbours.nearest(fake.features, real.features, 1)
     among, _ = neighbours.nearest(real.features, real.features, 2)
-    return {"nearest_ratio": float(np.median(nearest) / np.median(among[:, 1]))}
+    nearest, among, low = nearest[:, 0], among[:, 1], real.share / 10
+    reach = np.quantile(among, 0.01) / 2
+    least = np.quantile(among, low)
+    if not min(reach, least):
+        raise ValueError("too many of the real images are there twice.")
+    twice = np.mean(among < reach)
+    copied = (np.mean(nearest < reach) - twice) / (1 - twice) / real.share
+    ratio: float | Missing = np.quantile(nearest, low) / least
+    if low * min(len(real), len(fake)) < _FEWEST:
+        ratio = Missing(f"{low:.2%} of {min(len(real), len(fake)):,} images are too few.")
+    return {"copied": float(np.clip(copied, 0.0, 1.0)), "nearest_low_ratio": ratio}
 
 
 def accuracy(real: View, fake: View) -> Numbers:
@@ -114,4 +135,9 @@ def cautions(real: View, fake: View) -> list[str]:
         found.append(f"No more images than the {dim} features: their covariance is singular.")
     if len(fake) < 5000:
         found.append("A score of fewer than 5,000 images is biased downwards.")
+    if real.share and real.share < 1:
+        found.append(
+            f"{real.share:.1%} of the images trained on are among the real ones: copies of the "
+            "others are not seen, and are supposed to be as many in proportion."
+        )
     return found

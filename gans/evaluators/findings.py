@@ -50,7 +50,7 @@ class Findings:
                 value = Missing(f"it is {'not a number' if math.isnan(value) else 'infinite'}.")
             if isinstance(value, Missing):
                 self.warn([f"{name} is left out: {value}"])
-                self.left_out.append(name)
+                self.left_out += [name] if name not in self.left_out else []
             else:
                 self.numbers[name] = float(value)
 

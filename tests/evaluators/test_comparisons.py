@@ -5,7 +5,7 @@ import pytest
 
 from gans.evaluators import comparisons
 from gans.evaluators.findings import Missing
-from gans.metrics import frechet, kernel
+from gans.metrics import frechet, kernel, neighbours
 from gans.views import View
 
 CLASSES = ("cat", "dog", "frog")
@@ -73,10 +73,49 @@ def test_distance_by_class_compares_like_with_like():
     assert comparisons.by_class(real, turned)["fcd_by_class"] > 5 * found["fcd_by_class"]
 
 
-def test_copies_are_nearer_than_real_images_are_to_each_other():
-    real, fake = view(count=200), view(count=200, seed=1)
-    assert 0.7 < comparisons.memorising(real, fake)["nearest_ratio"] < 1.5
-    assert comparisons.memorising(real, real)["nearest_ratio"] == 0
+TRAINED = np.float32(np.random.default_rng(7).normal(size=(3000, 16)))
+NEW = np.float32(np.random.default_rng(8).normal(size=(3000, 16)))
+
+
+def plain(features, share=1.0):
+    return View("classifier", (), (), features, features, None, share)
+
+
+@pytest.mark.parametrize("share", [1 / 6, 1.0])
+@pytest.mark.parametrize("every, copied", [(1, 1.0), (2, 0.5), (6, 1 / 6), (0, 0.0)])
+def test_a_generator_that_repeats_what_it_was_trained_on_is_seen(share, every, copied):
+    drawn = np.random.default_rng(9).permutation(3000)
+    drawn = np.concatenate([drawn[drawn % 6 == k][: int(share * 500)] for k in range(6)])
+    fake = NEW.copy()
+    if every:
+        fake[::every] = TRAINED[::every]  # of which as large a part was drawn as of all
+    found = comparisons.memorising(plain(TRAINED[drawn], len(drawn) / 3000), plain(fake))
+    assert found["copied"] == pytest.approx(copied, abs=0.02)
+    assert found["nearest_low_ratio"] == pytest.approx(0 if every else 1, abs=0.05)
+
+
+def test_most_of_a_sample_of_training_images_tells_nothing_of_copies():
+    # So that a low quantile is looked at, as far down as the share of those drawn.
+    nearest, _ = neighbours.nearest(TRAINED, TRAINED[:500], 1)
+    among, _ = neighbours.nearest(TRAINED[:500], TRAINED[:500], 2)
+    assert np.median(nearest) / np.median(among[:, 1]) > 0.9
+
+
+def test_varied_images_of_the_middle_are_no_copies():
+    # Nearer to real images than these to each other, and none of them again.
+    found = comparisons.memorising(plain(TRAINED), plain(0.6 * NEW))
+    assert found["copied"] == 0 and 0.4 < found["nearest_low_ratio"] < 0.95
+
+
+def test_copies_are_asked_for_among_images_trained_on_alone():
+    for share in (0.0, None):
+        with pytest.raises(ValueError, match="real images that were trained on"):
+            comparisons.memorising(plain(TRAINED, share), plain(NEW))
+    few = comparisons.memorising(plain(TRAINED[:300], 0.1), plain(NEW[:400]))
+    assert few["nearest_low_ratio"] == "1.00% of 300 images are too few." and few["copied"] == 0
+    with pytest.raises(ValueError, match="are there twice"):
+        comparisons.memorising(plain(np.repeat(TRAINED[:30], 2, 0)), plain(NEW[:60]))
+    assert comparisons.cautions(plain(NEW, 1 / 6), plain(NEW))[-1].startswith("16.7% of the images")
 
 
 def test_collapse_shows_in_diversity():
