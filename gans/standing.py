@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from gans import runs
+from gans import lengths, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -22,6 +22,7 @@ def is_finished(workdir: Path, config: ConfigDict) -> bool:
     One of another config was not; its training says what differs.
     """
     try:
+        config = lengths.as_begun(workdir, config)
         runs.check(workdir, config)
     except UserError:
         return False

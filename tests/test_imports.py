@@ -46,6 +46,7 @@ RANKS = (
         "gans.loop",
         "gans.launchers",
         "gans.launching",
+        "gans.lengths",
         "gans.moments",
         "gans.pages",
         "gans.parallel",
