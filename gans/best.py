@@ -15,6 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gans import evaluation
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -72,9 +73,7 @@ class Best:
         return math.isfinite(value) and self._sign * value < self._least
 
     def _require(self, line: Mapping[str, Any]) -> None:
-        # What an evaluator cannot say of these images, or not at this step, it says it leaves out.
-        is_left_out = any("left out" in x for x in line["protocol"].get("cautions", ()))
-        if self._value not in line["values"] and not is_left_out:
+        if self._value not in line["values"] and not evaluation.may_lack(line, self._value):
             raise UserError(
                 f"checkpoint.best asks for {self._value!r}, which evaluators."
                 f"{self._evaluator} does not have: it has {', '.join(line['values'])}."

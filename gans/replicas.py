@@ -7,6 +7,7 @@ a run folder of its own, from which it can go on alone, as if it had always been
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, schema, stopping
+from gans import best, build, evaluation, hosts, lengths, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
@@ -38,7 +39,7 @@ def seeds(config: ConfigDict, count: int) -> dict[str, ConfigDict]:
     """Configs like this one with `count` seeds from its own on, under names for their folders."""
     configs = {}
     for seed in range(config.seed, config.seed + count):
-        changed = config.copy_and_resolve_references()
+        changed = copy.deepcopy(config)
         changed.seed = seed
         configs[f"seed={seed}"] = changed
     return configs
@@ -59,6 +60,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     """
     if hosts.are_several():
         raise UserError("Several runs in one program take one process: leave out --distributed.")
+    configs = [lengths.as_begun(*each) for each in zip(workdirs, configs, strict=True)]
     for workdir, config in zip(workdirs, configs, strict=True):
         runs.check(workdir, config)
         build.check_numbers(config)
@@ -68,6 +70,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     parallel.check_batch_size(config.data.batch_size, mesh)
     say(f"{workdirs[0].parent.name}: reading the data.")
     source = build.data_source(config.data)
+    config, *_ = configs = [lengths.of_data(each, source) for each in configs]
     alone = [set_up(config, mesh, source)]
     alone += [set_up(each, mesh, source, like=alone[0]) for each in configs[1:]]
     together = _side_by_side(alone, mesh)

@@ -160,6 +160,12 @@ def read_config(workdir: Path) -> ConfigDict:
         return schema.from_plain(stored)
 
 
+def younger(workdir: Path, config: ConfigDict) -> list[str]:
+    """The fields of a config, flat, that did not exist yet when the run in a folder began."""
+    stored = flatten(reading.read_json(workdir / "config.json"))
+    return [field for field in flatten(config.to_dict()) if field not in stored]
+
+
 def read_info(workdir: Path) -> DataInfo:
     """The facts about the data of a run.
 

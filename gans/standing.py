@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, runs
+from gans import evaluation, lengths, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -24,6 +24,7 @@ def is_finished(workdir: Path, config: ConfigDict) -> bool:
     One of another config was not; its training says what differs.
     """
     try:
+        config = lengths.as_begun(workdir, config)
         runs.check(workdir, config)
     except UserError:
         return False

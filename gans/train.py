@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, schema, stopping
+from gans import best, build, evaluation, hosts, lengths, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
@@ -60,6 +60,7 @@ def run(
     """
     workdir = Path(workdir)
     # Cheap checks first: data may take minutes to load.
+    config = lengths.as_begun(workdir, config)
     hosts.require_same(schema.flatten(schema.to_plain(config)))
     runs.check(workdir, config)
     build.check_numbers(config)
@@ -72,6 +73,7 @@ def run(
         say(f"{workdir.name}: reading the data.")
     with hosts.first_ahead():  # which may have to download the data for all
         source = build.data_source(config.data) if source is None else source
+    config = lengths.of_data(config, source)
     setup = set_up(config, mesh, source)
     with (
         runs.opened(workdir, config, setup.info),

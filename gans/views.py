@@ -47,6 +47,8 @@ class View:
       features: float32 `[N, D]`.
       logits: float32 `[N, K]`.
       labels: int32 `[N]`, or None.
+      share: of real images, how large a part of those trained on is among them; None where that
+        is not known.
     """
 
     net: str
@@ -55,6 +57,7 @@ class View:
     features: np.ndarray
     logits: np.ndarray
     labels: np.ndarray | None
+    share: float | None = 1.0
 
     def __len__(self) -> int:
         return len(self.features)

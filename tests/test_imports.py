@@ -50,6 +50,7 @@ RANKS = (
         "gans.loop",
         "gans.launchers",
         "gans.launching",
+        "gans.lengths",
         "gans.moments",
         "gans.pages",
         "gans.parallel",

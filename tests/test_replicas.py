@@ -14,6 +14,7 @@ CHANGES = {
     "optim.generator.name": "sgd",
     "optim.discriminator.name": "sgd",
     "optim.generator.learning_rate": 0.05,
+    "optim.generator.ema_decay": 0.9,
     "optim.discriminator.learning_rate": 0.05,
     "evaluators.overfitting.every_steps": 0,
     "evaluators.quality.every_steps": 0,

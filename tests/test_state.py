@@ -1,5 +1,7 @@
 """Networks' states: how they start, how they are called, how their averages move."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -67,6 +69,43 @@ def test_the_average_is_that_of_the_formula(net):
         assert float(state.ema_params["weight"]) == pytest.approx(average, rel=1e-5)
     assert float(state.averaged().params["weight"]) == pytest.approx(average, rel=1e-5)
     assert int(state.step) == 3
+
+
+def averages(decay, warmup, moves):
+    """What each of the first moves finds in an average: the average, where all weights are 1."""
+    net = create_net(
+        jax.random.key(0), Tiny(), (X,), optax.sgd(0.0), ema_decay=decay, ema_warmup=warmup
+    )
+    one = jax.tree.map(jnp.ones_like, net.params)
+    begun = jax.tree.map(jnp.zeros_like, (net.params, net.model_state))
+    net = net.replace(params=one, ema_params=begun[0], ema_model_state=begun[1])
+    net = net.replace(model_state=jax.tree.map(jnp.ones_like, net.model_state))
+
+    def move(net, _):
+        net = net.descend(jax.tree.map(jnp.zeros_like, net.params))
+        return net, (net.ema_params, net.ema_model_state)
+
+    found = jax.tree.leaves(jax.lax.scan(move, net, length=moves)[1])
+    return [np.reshape(x, (moves, -1))[:, 0] for x in found]
+
+
+def test_a_warm_up_forgets_what_the_network_began_with():
+    # What is left of the beginning is the product of all decays: at first (1 + t) / (10 + t), of
+    # which the product over t < T is T! 9! / (T + 9)!.
+    steps = np.arange(1, 41)
+    left = np.array([math.factorial(t) * math.factorial(9) / math.factorial(t + 9) for t in steps])
+    for average in averages(0.999, 10.0, 40):
+        np.testing.assert_allclose(1 - average, left, rtol=1e-4, atol=1e-6)
+    # (1 + t) / (10 + t) is 1/2 at t = 8, and from there on the decay is 1/2.
+    left[9:] = left[8] * 0.5 ** np.arange(1, 32)
+    for average in averages(0.5, 10.0, 40):
+        np.testing.assert_allclose(1 - average, left, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_without_a_warm_up_the_beginning_fades_as_the_decay_says(warmup):
+    average, *_ = averages(0.999, warmup, 1500)
+    assert 1 - average[-1] == pytest.approx(0.999**1500, rel=1e-3)  # more than a fifth
 
 
 def test_without_a_decay_no_average_is_kept():

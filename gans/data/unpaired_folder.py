@@ -73,15 +73,14 @@ def load(
         train[domain] = read(f"train{domain}", load_size)
         if f"test{domain}" in listing:
             test[domain] = np.asarray(read(f"test{domain}", image_size, test_images))
-        else:
-            test[domain] = unpaired.centres(train[domain], image_size, test_images)
     return unpaired.source(
         train["A"],
         train["B"],
         image_size=image_size,
         flip=flip,
-        test_a=test["A"],
-        test_b=test["B"],
+        test_a=test.get("A"),
+        test_b=test.get("B"),
+        test_images=test_images,
     )
 
 
