@@ -13,13 +13,15 @@ from gans.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+# Whose small form is trained to its end by `test_cli` and by the fixture `cycle_run`.
+TRAINED_ELSEWHERE = {"cgan_digits", "cyclegan_small"}
 
 
 def get(name, arg=""):
     return importlib.import_module(f"configs.{name}").get_config(arg)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - TRAINED_ELSEWHERE))
 def test_the_small_form_trains_to_its_end(name, tmp_path):
     config = get(name, "test")
     config.mesh.data = 1

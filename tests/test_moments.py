@@ -25,7 +25,9 @@ def image(height, width):
 @pytest.fixture(scope="module")
 def net():
     module = resnet.Generator(features=4, blocks=1)
-    return create_net(jax.random.key(0), module, (jnp.zeros((1, 32, 32, 3)),), optax.sgd(0.1))
+    image = jnp.zeros((1, 32, 32, 3))
+    start = jax.jit(lambda key: create_net(key, module, (image,), optax.sgd(0.1)))
+    return start(jax.random.key(0))
 
 
 def test_the_moments_of_parts_are_joined_to_those_of_the_whole():

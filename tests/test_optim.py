@@ -12,6 +12,8 @@ from gans import optim
 from gans.errors import UserError
 
 RATE, B1, B2, EPS = 2e-4, 0.5, 0.999, 1e-7
+# Of `1 - 0.999^t` in float32, which has but four significant digits at t = 1; of any step, then.
+ROUNDED = float(np.finfo(np.float32).eps) / (1 - B2)
 
 # One column an element, one row a step. Where a gradient is as small as epsilon, or
 # smaller, it matters whether epsilon is added before or after the bias correction.
@@ -75,17 +77,16 @@ def adam_of_keras(gradients):
 
 def test_keras_adam_takes_the_steps_of_keras():
     ours = trajectory(optim.keras_adam(RATE, B1, B2, EPS), GRADIENTS)
-    # Relative, with no absolute slack: a step of 1e-9 must be right too. The 1e-4 is for
-    # 1 - 0.999^t in float32, which has but four significant digits at t = 1.
-    np.testing.assert_allclose(ours, adam_of_keras(GRADIENTS), rtol=1e-5, atol=0)
-    np.testing.assert_allclose(ours, adam_in_float64(GRADIENTS), rtol=1e-4, atol=1e-12)
+    # Relative, with no absolute slack: a step of 1e-9 must be right too.
+    np.testing.assert_allclose(ours, adam_of_keras(GRADIENTS), rtol=ROUNDED, atol=0)
+    np.testing.assert_allclose(ours, adam_in_float64(GRADIENTS), rtol=ROUNDED, atol=1e-12)
 
 
 def test_adam_takes_the_steps_of_optax_and_of_pytorch():
     ours = trajectory(optim.adam(RATE, B1, B2, EPS), GRADIENTS)
     theirs = trajectory(optax.adam(RATE, B1, B2, EPS), GRADIENTS)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=0)
-    np.testing.assert_allclose(ours, adam_of_pytorch(GRADIENTS), rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(ours, theirs, rtol=ROUNDED, atol=0)
+    np.testing.assert_allclose(ours, adam_of_pytorch(GRADIENTS), rtol=ROUNDED, atol=1e-12)
     # These gradients do tell the two forms of Adam apart.
     ratio = ours[0, 2] / adam_in_float64(GRADIENTS)[0, 2]
     assert ratio == pytest.approx((1e-6 + EPS / np.sqrt(1 - B2)) / (1e-6 + EPS), rel=1e-3)
@@ -168,14 +169,14 @@ def test_keras_adam_has_the_defaults_of_keras():
     adam.build([params])
     for grads in GRADIENTS:
         adam.apply([jnp.asarray(grads)], [params])
-    np.testing.assert_allclose(ours[-1], params.value, rtol=1e-5, atol=0)
+    np.testing.assert_allclose(ours[-1], params.value, rtol=ROUNDED, atol=0)
 
 
 def test_keras_adam_runs_under_jit():
     tx = optim.keras_adam(RATE, B1, B2, EPS)
     compiled = optax.GradientTransformation(tx.init, jax.jit(tx.update))
     np.testing.assert_allclose(
-        trajectory(compiled, GRADIENTS), adam_of_keras(GRADIENTS), rtol=1e-5, atol=0
+        trajectory(compiled, GRADIENTS), adam_of_keras(GRADIENTS), rtol=ROUNDED, atol=0
     )
 
 
@@ -212,7 +213,7 @@ def test_constants_reach_the_optimizer():
         "keras_adam", learning_rate=RATE, schedule="constant", num_steps=9, b1=B1, b2=B2, eps=EPS
     )
     np.testing.assert_allclose(
-        trajectory(tx, GRADIENTS), adam_of_keras(GRADIENTS), rtol=1e-5, atol=0
+        trajectory(tx, GRADIENTS), adam_of_keras(GRADIENTS), rtol=ROUNDED, atol=0
     )
 
 

@@ -53,7 +53,9 @@ def test_gradients_are_those_of_the_definition(shape, axes, has_scale):
         return y, pullback(dy)
 
     ours, defined = (functools.partial(with_gradients, f) for f in (written_down, by_definition))
-    assert_no_further(*(f(given, dy) for f in (ours, defined, exactly(defined))), size=size)
+    assert_no_further(
+        *(f(given, dy) for f in (jax.jit(ours), jax.jit(defined), exactly(defined))), size=size
+    )
 
 
 @pytest.mark.parametrize(("shape", "axes", "has_scale"), CASES)
@@ -65,7 +67,9 @@ def test_second_derivatives_are_those_of_the_definition(shape, axes, has_scale):
         return jnp.sum(jnp.square(dx))
 
     ours, defined = (jax.grad(functools.partial(squared, f)) for f in (written_down, by_definition))
-    assert_no_further(*(f(*given) for f in (ours, defined, exactly(defined))), size=size)
+    assert_no_further(
+        *(f(*given) for f in (jax.jit(ours), jax.jit(defined), exactly(defined))), size=size
+    )
 
 
 def test_the_result_has_the_moments_asked_for():
