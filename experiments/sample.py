@@ -50,9 +50,7 @@ def main() -> None:
 
 def _save_translations(out: Path) -> None:
     """The picture that training shows, of a checkpoint."""
-    import numpy as np
-
-    from gans import build, files, runs
+    from gans import files, translating
     from gans.errors import UserError
 
     given = [flag.name for flag in (_NUM, _CLASSES, _INTERPOLATE) if flag.value is not None]
@@ -62,14 +60,9 @@ def _save_translations(out: Path) -> None:
             "of its test images, or use experiments.translate for your own."
         )
     workdir = Path(_WORKDIR.value)
-    config = runs.read_config(workdir)
-    source = build.data_source(config.data)
-    info = source.info(config.data.labels)
-    restored = runs.restore(workdir, config, info, _STEP.value)
-    preview = build.preview(config, info, source.test)
-    images = np.asarray(preview(restored.state.nets))
-    files.save_picture(out, preview.picture(images, f"step {restored.step:,}"))
-    print(f"{out}: from step {restored.step:,} of {workdir}")
+    picture, step = translating.of_test_images(workdir, step=_STEP.value)
+    files.save_picture(out, picture)
+    print(f"{out}: from step {step:,} of {workdir}")
 
 
 def _count() -> int:

@@ -127,8 +127,12 @@ def preview(config: ConfigDict, info: DataInfo, test: Mapping[str, np.ndarray]) 
 
 
 def _wanted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
-    names = inspect.signature(function).parameters
-    return {name: value for name, value in offered.items() if name in names}
+    return {name: value for name, value in offered.items() if takes(function, name)}
+
+
+def takes(function: Any, name: str) -> bool:
+    """Whether a function, or a class, has a parameter of that name."""
+    return name in inspect.signature(function).parameters
 
 
 def game(config: ConfigDict) -> Game:
@@ -163,7 +167,7 @@ def fitting() -> Iterator[None]:
     """Raises UserError where networks that are being built or called say that shapes do not fit."""
     try:
         yield
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"The networks do not fit: {error}.") from error
 
 

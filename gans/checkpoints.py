@@ -28,6 +28,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from gans import reading
 from gans.errors import UserError
 
 _STATE = "state"
@@ -50,6 +52,8 @@ _CHECKSUMS = "checksums.json"
 _REWRITTEN = {"_CHECKPOINT_METADATA", "commit_success.txt"}
 _TEMPORARY = ".orbax-checkpoint-tmp"
 _SHOWN_DIFFERENCES = 8
+_STEP = re.compile(r"0|[1-9][0-9]{0,17}")  # a folder's name
+_MOST = 2**26  # bytes of the JSON beside the arrays
 
 # Orbax logs through absl's logger, which belongs to the whole program. Its failures reach the
 # caller as exceptions, so its own lines are dropped and nobody else's.
@@ -102,7 +106,7 @@ class Checkpoints:
         if not self.directory.is_dir():
             return []
         names = (path.name for path in self.directory.iterdir() if path.is_dir())
-        return sorted(int(name) for name in names if name.isdecimal())
+        return sorted(int(name) for name in names if _STEP.fullmatch(name))
 
     def latest_step(self) -> int | None:
         """The newest of `steps()`, or None."""
@@ -175,9 +179,10 @@ class Checkpoints:
     def position(self) -> dict | None:
         """The position that the newest checkpoint holds, damaged or not; None if unreadable."""
         try:
-            return json.loads((self._folder(self.latest_step()) / _POSITION).read_text())
-        except (TypeError, OSError, ValueError):
+            position = _read_json(self._folder(self.latest_step()) / _POSITION)
+        except (OSError, ValueError):
             return None
+        return position if isinstance(position, dict) else None
 
     def wait(self) -> None:
         """Blocks until the save in flight is on disk.
@@ -398,7 +403,7 @@ def _as_stored(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 def _damage(folder: Path) -> str | None:
     """What is wrong with the files of a step, or None if each is as it was written."""
     try:
-        checksums = json.loads((folder / _CHECKSUMS).read_bytes())
+        checksums = _read_json(folder / _CHECKSUMS)
         for name, checksum in checksums.items():
             if _checksum(folder / name) != checksum:
                 return f"{name} has changed since it was written"
@@ -413,10 +418,19 @@ def _damage(folder: Path) -> str | None:
     return None
 
 
+def _read_json(path: Path) -> Any:
+    """Raises OSError or ValueError if it cannot be read."""
+    with reading.opened(path, _MOST) as file:
+        try:
+            return json.loads(file.read())
+        except RecursionError:
+            raise ValueError("it is too deep") from None
+
+
 def _checksum(path: Path) -> list[int]:
     """Size and CRC-32 of a file."""
     size, crc = 0, 0
-    with path.open("rb") as file:
+    with reading.opened(path) as file:
         while block := file.read(1 << 20):
             size, crc = size + len(block), zlib.crc32(block, crc)
     return [size, crc]

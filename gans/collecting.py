@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ class Entry:
         known = [
             (line["step"] - before["step"]) * batch / line["images_per_second"]
             for before, line in zip([{"step": 0}, *lines], lines, strict=False)
-            if "images_per_second" in line
+            if line.get("images_per_second", 0) > 0
         ]
         return sum(known) if known else None
 
@@ -79,7 +80,7 @@ def read(folder: Path) -> list[Entry]:
     found = [
         path
         for path in sorted(folder.iterdir())
-        if (path / "config.json").exists() or (path / launching.LOG).exists()
+        if any(os.path.lexists(path / name) for name in ("config.json", launching.LOG))
     ]
     if not found:
         raise UserError(f"{folder} holds no run folders; give the --workdir of a sweep.")
@@ -89,9 +90,12 @@ def read(folder: Path) -> list[Entry]:
 def _entry(workdir: Path) -> Entry:
     log = launching.tail(workdir)
     error = next((x.removeprefix("error: ") for x in log if x.startswith("error: ")), "")
-    if not (workdir / "data.json").exists():
+    if not os.path.lexists(workdir / "data.json"):
         return Entry(workdir.name, FAILED if error else WAITING, error, 0, None, {})
-    run, step = read_run(workdir), standing.step(workdir) or 0
+    try:
+        run, step = read_run(workdir), standing.step(workdir) or 0
+    except UserError as damage:  # the others are worth a table all the same
+        return Entry(workdir.name, FAILED, str(damage), 0, None, {})
     total = run.config.train.num_steps
     if step >= total:
         return Entry(workdir.name, FINISHED, "", step, run, _values(run, step))

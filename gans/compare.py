@@ -6,10 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gans import comparing, digest, exhibits, groups, parallel, report
+from gans import (
+    comparing,
+    digest,
+    exhibits,
+    groups,
+    parallel,
+    report,
+    sampling,
+    translating,
+)
 from gans.errors import UserError
 from gans.files import atomic, write_json
-from gans.groups import Group
+from gans.groups import Group, Run
 from gans.report import Pictures
 from gans.subject import Reference
 
@@ -68,9 +77,21 @@ def _write(path: Path, text: str) -> None:
 
 def _pictures(found: Sequence[Group]) -> Pictures:
     """Of the run with the lowest seed of each group, as far as there are some to be had."""
+    first = {group.name: group.runs[0] for group in found}
+    latent = {name: run for name, run in first.items() if sampling.is_latent(run.config)}
+    others = {name: run for name, run in first.items() if name not in latent}
+    shown = {name: _or_why(translating.of_test_images, run.workdir) for name, run in others.items()}
+    made = _of_latents(latent)
+    at = {name: x[1] for name, x in shown.items() if not isinstance(x, str)}
+    return made._replace(
+        origin=made.origin | {name: _origin(others[name], step) for name, step in at.items()},
+        translations={name: x if isinstance(x, str) else x[0] for name, x in shown.items()},
+    )
+
+
+def _of_latents(of_group: Mapping[str, Run]) -> Pictures:
     mesh = parallel.make_mesh()
-    samplers = {group.name: _or_why(exhibits.load, group.runs[0]) for group in found}
-    of_group = {group.name: group.runs[0] for group in found}
+    samplers = {name: _or_why(sampling.load, run.workdir) for name, run in of_group.items()}
     references = {name: Reference(run.config, mesh) for name, run in of_group.items()}
 
     def each(make: Callable[..., T], *given: Mapping[str, Any]) -> dict[str, T | str]:
@@ -83,14 +104,11 @@ def _pictures(found: Sequence[Group]) -> Pictures:
         }
 
     conditional = [n for n, x in samplers.items() if not isinstance(x, str) and x.classes]
-    generators = [x for x in samplers.values() if not isinstance(x, str)]
+    generators = {name: x for name, x in samplers.items() if not isinstance(x, str)}
     return Pictures(
-        origin={
-            name: f"{of_group[name].name}, step {sampler.step:,}"
-            for name, sampler in samplers.items()
-            if not isinstance(sampler, str)
-        },
-        is_shared=len({sampler.latent_dim for sampler in generators}) == 1,
+        origin={name: _origin(of_group[name], x.step) for name, x in generators.items()},
+        is_shared=len({sampler.latent_dim for sampler in generators.values()}) <= 1,
+        translations={},
         samples=each(exhibits.samples),
         interpolations=each(exhibits.interpolation),
         memories=each(exhibits.memories, of_group, references),
@@ -99,6 +117,10 @@ def _pictures(found: Sequence[Group]) -> Pictures:
         if conditional
         else {},
     )
+
+
+def _origin(run: Run, step: int) -> str:
+    return f"{run.name}, step {step:,}"
 
 
 def _or_why(make: Callable[..., T], *given: Any) -> T | str:

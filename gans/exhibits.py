@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from gans import pictures, sampling, views
+from gans import pictures, views
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.features.network import FeatureNet
@@ -38,20 +38,6 @@ class Strips(NamedTuple):
 
     labels: list[str]
     pictures: list[Image.Image]
-
-
-def load(run: Run) -> Sampler:
-    """The newest generator of a run.
-
-    Raises:
-      UserError: it has no checkpoint, or takes no latent vectors.
-    """
-    if not sampling.is_latent(run.config):
-        raise UserError(
-            "These runs translate images, so there are no latent vectors to sample: "
-            "experiments.sample shows what one of them makes of its test images."
-        )
-    return sampling.load(run.workdir)
 
 
 def samples(sampler: Sampler) -> Image.Image:

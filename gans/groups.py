@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, records, runs
+from gans import build, evaluation, records, runs
 from gans.data.source import DataInfo
 from gans.errors import UserError
 
@@ -41,6 +41,18 @@ class Run:
     def name(self) -> str:
         """Of the folder."""
         return self.workdir.resolve().name
+
+    @property
+    def data_set(self) -> str:
+        """What it learned of, as in "cycle_gan monet2photo"."""
+        data = self.config.data
+        try:
+            load = build.find("data", f"{data.name}.load")
+        except UserError:  # of an earlier version
+            return data.name
+        # A config may have the field for other data sets than the one it names.
+        named = data.get("dataset", "") if build.takes(load, "dataset") else ""
+        return f"{data.name} {named}".strip()
 
     @property
     def averages(self) -> bool:
@@ -138,7 +150,7 @@ def _check_data(first: Run, run: Run) -> None:
 def _data(run: Run) -> dict[str, Any]:
     data, info = run.config.data, run.info
     return {
-        "data set": f"{data.name} {data.get('dataset', '')}".strip(),
+        "data set": run.data_set,
         "shape": info.image_shape,
         "domains": info.domains,
         "images": info.domain_sizes or info.size,

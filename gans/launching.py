@@ -21,10 +21,12 @@ import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from gans import reading
 from gans.errors import UserError
 
 LOG = "train.log"
 
+_END = 2**16  # bytes of a log that are looked at
 _STOP = (signal.SIGTERM, signal.SIGUSR2)
 
 
@@ -146,8 +148,10 @@ def _deaf() -> Iterator[types.FunctionType]:
 
 def tail(workdir: Path, lines: int = 10) -> list[str]:
     """The last lines of a run's log, as far as they are of its last start."""
-    path = workdir / LOG
-    if not path.exists():
+    try:
+        with reading.opened(workdir / LOG) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
+            text = file.read(_END).decode(errors="replace")
+    except OSError:
         return []
-    last = path.read_text(errors="replace").rpartition("\n$ ")[2]
-    return last.splitlines()[1:][-lines:]
+    return text.rpartition("\n$ ")[2].splitlines()[1:][-lines:]

@@ -8,6 +8,7 @@ type says - a dataclass, a TypedDict, a pydantic model, `dict[str, str]` - and p
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import math
 import os
@@ -43,29 +44,35 @@ _NO_FILE = {
 
 
 @contextlib.contextmanager
-def opened(path: Path, most: int = _MOST_OF_LINES) -> Iterator[BinaryIO]:
+def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     """A regular file to read, of at most so many bytes.
 
     Raises:
-      UserError: it cannot be read, is none, or is larger.
+      OSError: it cannot be read, is none, or is larger.
     """
+    # Without O_NONBLOCK, a FIFO is waited for until somebody writes to it.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        # Without O_NONBLOCK, a FIFO is waited for until somebody writes to it.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            about = os.fstat(handle)
-            kind = stat.S_IFMT(about.st_mode)
-            if kind != stat.S_IFREG:
-                raise UserError(f"{path} is {_NO_FILE.get(kind, 'something else')}, not a file.")
-            if about.st_size > most:
-                raise UserError(
-                    f"{path} has {about.st_size:,} bytes; a file of its kind has at most {most:,}."
-                )
-        except BaseException:
-            os.close(handle)
-            raise
-        with os.fdopen(handle, "rb") as file:
-            yield file
+        about = os.fstat(handle)
+        kind = stat.S_IFMT(about.st_mode)
+        why = ""
+        if kind != stat.S_IFREG:
+            why = f"it is {_NO_FILE.get(kind, 'something else')}, not a file"
+        elif most is not None and about.st_size > most:
+            why = f"it has {about.st_size:,} bytes, and a file of its kind at most {most:,}"
+        if why:
+            raise OSError(errno.EINVAL, why, str(path))
+    except BaseException:
+        os.close(handle)
+        raise
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
@@ -79,7 +86,7 @@ def read_json(path: Path, kind: type[T] = Any) -> T:
       UserError: it cannot be read, is not JSON in UTF-8, has a number that is not finite, or is not
         of that type; the field is named.
     """
-    with opened(path, _MOST) as file:
+    with _in_words(path), opened(path, _MOST) as file:
         text = file.read(_MOST).removeprefix(_MARK)
     try:
         where = _not_finite(_adapter(Any).validate_json(text))
@@ -104,7 +111,7 @@ def read_lines(path: Path, kind: type[T]) -> Iterator[tuple[bytes, T]]:
     if not os.path.lexists(path):
         return
     wrong: dict[int, str] = {}
-    with opened(path) as file:
+    with _in_words(path), opened(path, _MOST_OF_LINES) as file:
         for number, line in enumerate(_lines(file), 1):
             try:
                 yield line, _adapter(kind).validate_json(line, strict=True)

@@ -26,7 +26,8 @@ class Pictures(NamedTuple):
     Attributes:
       origin: the run and the step that the pictures are of.
       is_shared: whether all groups have latent vectors of one length, and so the same noise.
-      samples: a grid.
+      translations: test images in the other domain, of runs that translate.
+      samples: a grid; this and what follows, of runs that make images of noise.
       interpolations: a row.
       memories: samples above the real images nearest to them.
       classes: a strip of each class, of conditional generators only.
@@ -35,6 +36,7 @@ class Pictures(NamedTuple):
 
     origin: Mapping[str, str]
     is_shared: bool
+    translations: Mapping[str, Image.Image | str]
     samples: Mapping[str, Image.Image | str]
     interpolations: Mapping[str, Image.Image | str]
     memories: Mapping[str, Strips | str]
@@ -67,6 +69,7 @@ def page(
     ]
     if pictures is not None:
         sections += [
+            _translations(pictures, groups),
             _samples(pictures, groups),
             _memories(pictures, groups),
             _interpolations(pictures, groups),
@@ -82,7 +85,6 @@ def page(
 
 def _introduction(groups: Sequence[Group]) -> str:
     first = groups[0].runs[0]
-    data = f"{first.config.data.name} {first.config.data.get('dataset', '')}".strip()
     shape = "×".join(map(str, first.info.image_shape))
     items = [
         f"<li>{charts.key(place)} <b>{pages.text(group.name)}</b>: "
@@ -90,7 +92,7 @@ def _introduction(groups: Sequence[Group]) -> str:
         f"({pages.text(', '.join(f'{run.name}: {run.config.seed}' for run in group.runs))})</li>"
         for place, group in enumerate(groups)
     ]
-    about = pages.text(f"Data: {data}, {shape}.")
+    about = pages.text(f"Data: {first.data_set}, {shape}.")
     return f"<p>{about}</p><ul class='groups'>{''.join(items)}</ul>"
 
 
@@ -192,18 +194,30 @@ def _class_numbers(numbers: Mapping[str, Any]) -> str:
     return f"<small>{pages.text('; '.join(found))}</small>"
 
 
+def _translations(pictures: Pictures, groups: Sequence[Group]) -> str:
+    if not pictures.translations:
+        return ""
+    note = "The same test images for all groups: as they are, translated, back, and the identity."
+    figures = _figures(pictures.translations, pictures, "wide", _SIDE)
+    return pages.section("Translations", pages.note(note), figures)
+
+
 def _samples(pictures: Pictures, groups: Sequence[Group]) -> str:
+    if not pictures.samples:
+        return ""
     shared = (
         "The same latent vectors for all groups, which need not mean the same to them."
         if pictures.is_shared
         else "The groups' latent vectors differ in length, so their noise is not the same."
     )
     return pages.section(
-        "Samples", pages.note(shared), _figures(pictures.samples, pictures, groups)
+        "Samples", pages.note(shared), _figures(pictures.samples, pictures, "", _side(groups))
     )
 
 
 def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
+    if not pictures.memories:
+        return ""
     note = (
         "Of many samples the ones that come nearest to images trained on, in the feature space of "
         "the evaluator, and below each the real images nearest to it: a generator that memorises "
@@ -212,11 +226,13 @@ def _memories(pictures: Pictures, groups: Sequence[Group]) -> str:
     return pages.section(
         "Nearest neighbours",
         pages.note(note),
-        _figures(pictures.memories, pictures, groups),
+        _figures(pictures.memories, pictures, "", _side(groups)),
     )
 
 
 def _interpolations(pictures: Pictures, groups: Sequence[Group]) -> str:
+    if not pictures.interpolations:
+        return ""
     note = (
         "From one latent vector to another along a great circle, by the same two seeds for all "
         "groups; where there are classes, of the first."
@@ -224,18 +240,24 @@ def _interpolations(pictures: Pictures, groups: Sequence[Group]) -> str:
     return pages.section(
         "Interpolations",
         pages.note(note),
-        _figures(pictures.interpolations, pictures, groups, "wide"),
+        _figures(pictures.interpolations, pictures, "wide", _side(groups)),
     )
 
 
 def _figures(
     made: Mapping[str, Image.Image | Strips | str],
     pictures: Pictures,
-    groups: Sequence[Group],
-    kind: str = "",
+    kind: str,
+    side: int,
 ) -> str:
-    """One figure for each group, and once each sentence that says why there is none."""
-    side = groups[0].runs[0].info.image_shape[1]
+    """One figure for each group, and once each sentence that says why there is none.
+
+    Args:
+      made: by group.
+      pictures: all of them.
+      kind: of the box around them.
+      side: of one image in a figure, in pixels.
+    """
     figures = []
     for name, shown in made.items():
         if not isinstance(shown, str):
@@ -244,6 +266,10 @@ def _figures(
             figures.append(f"<figure><figcaption>{caption}</figcaption>{inner}</figure>")
     whys = dict.fromkeys(shown for shown in made.values() if isinstance(shown, str))
     return f"<div class='figures {kind}'>{''.join(figures)}</div>" + "".join(map(pages.note, whys))
+
+
+def _side(groups: Sequence[Group]) -> int:
+    return groups[0].runs[0].info.image_shape[1]
 
 
 def _strips(strips: Strips, side: int) -> str:

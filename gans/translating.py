@@ -190,3 +190,18 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = No
         image_size=info.image_shape[0],
         step=restored.step,
     )
+
+
+def of_test_images(workdir: Path, *, step: runs.Step = None) -> tuple[Image.Image, int]:
+    """The picture that training shows, of a checkpoint, and the checkpoint's step.
+
+    Raises:
+      UserError: there is no such checkpoint, or the data cannot be loaded.
+    """
+    config = runs.read_config(workdir)
+    source = build.data_source(config.data)
+    info = source.info(config.data.labels)
+    restored = runs.restore(workdir, config, info, step)
+    preview = build.preview(config, info, source.test)
+    images = np.asarray(preview(restored.state.nets))
+    return preview.picture(images, f"step {restored.step:,}"), restored.step
