@@ -28,9 +28,9 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder of the generator.")
+_WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
 _DIRECTION = flags.DEFINE_string("direction", "b_to_a", "a_to_b, or b_to_a.")
-_OUT = flags.DEFINE_string("out", None, "The folder for the translated pictures.")
+_OUT = cli.define_path("out", None, "The folder for the translated pictures.")
 _RESIZE = flags.DEFINE_integer(
     "resize", 0, "Longer side of the picture when translated; 0 for its own size.", lower_bound=0
 )
@@ -99,11 +99,12 @@ def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def _find(arguments: list[str]) -> list[Path]:
     """The pictures that the arguments name, each once."""
+    from gans import paths
     from gans.errors import UserError
 
     if not arguments:
         raise UserError("No picture is named: give files, folders or patterns after the flags.")
-    found = [path for argument in arguments for path in _find_one(Path(argument).expanduser())]
+    found = [path for argument in arguments for path in _find_one(paths.expanded(argument))]
     return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
@@ -123,10 +124,9 @@ def _find_one(path: Path) -> list[Path]:
     raise UserError(f"There is no picture or folder {path}, and none matches it as a pattern.")
 
 
-def _folder(name: str) -> Path:
+def _folder(out: Path) -> Path:
     from gans.errors import UserError
 
-    out = Path(name).expanduser()
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; give a folder.")
     return out

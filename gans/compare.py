@@ -10,6 +10,7 @@ from gans import comparing, digest, exhibits, groups, parallel, report
 from gans.errors import UserError
 from gans.files import atomic, read_json, write_json
 from gans.groups import Group
+from gans.paths import expanded
 from gans.report import Pictures
 from gans.subject import Reference
 
@@ -31,6 +32,7 @@ def run(paths: Sequence[Path], outs: Sequence[Path], *, pictures: bool = True) -
       UserError: a folder holds no run with evaluations, the runs are of different data, or a
         file cannot be read or written.
     """
+    paths, outs = [*map(expanded, paths)], [*map(expanded, outs)]
     _check(paths, outs)
     if paths[0].suffix == ".json":
         return digest.markdown(read_json(paths[0]))

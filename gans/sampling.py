@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import build, runs
+from gans import build, paths, runs
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
@@ -171,7 +171,7 @@ def load(workdir: str | Path, *, step: Step = None) -> Sampler:
     Raises:
       UserError: there is no run, no such checkpoint, or no generator that takes latents.
     """
-    workdir = Path(workdir)
+    workdir = paths.expanded(workdir)
     config = runs.read_config(workdir)
     if not is_latent(config):
         raise UserError(

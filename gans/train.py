@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, stopping
+from gans import best, build, evaluation, hosts, parallel, paths, runs, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
@@ -53,7 +53,7 @@ def run(
       UserError: the config, the data or the run folder is not right, or a loss became NaN.
       Interrupted: SIGTERM or Ctrl-C came.
     """
-    workdir = Path(workdir)
+    workdir = paths.expanded(workdir)
     # Cheap checks first: data may take minutes to load.
     hosts.require_same(runs.flatten(runs.to_plain(config)))
     runs.check(workdir, config)

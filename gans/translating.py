@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import build, runs, tiles
+from gans import build, paths, runs, tiles
 from gans.data import images
 from gans.errors import UserError
 from gans.moments import Estimate, Moments, shared_moments
@@ -175,7 +175,7 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: Step = None) -
     """
     if direction not in DIRECTIONS:
         raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
-    workdir, name = Path(workdir), DIRECTIONS[direction]
+    workdir, name = paths.expanded(workdir), DIRECTIONS[direction]
     config = runs.read_config(workdir)
     if name not in config.nets:
         raise UserError(

@@ -75,7 +75,7 @@ RANKS = (
     ("gans.games",),
     ("gans.losses", "gans.memory", "gans.metrics", "gans.optim", "gans.state"),
     ("gans.models",),
-    ("gans.errors", "gans.hosts", "gans.pixels", "gans.types"),
+    ("gans.errors", "gans.hosts", "gans.paths", "gans.pixels", "gans.types"),
 )
 
 # What these may import of the project, whatever the ranks say.

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from gans import paths
 from gans.data import images, threads
 from gans.errors import UserError
 
@@ -61,12 +62,12 @@ def check_folder(data_dir: str) -> pathlib.Path:
     """Returns the folder that the user named, or raises `UserError` when it is none."""
     if not data_dir:
         raise UserError("data_dir is empty: give the folder that holds your images.")
-    root = os.path.expanduser(data_dir)
+    root = paths.expanded(data_dir)
     if not os.path.exists(root):
         raise UserError(f"There is no folder {root}: check data_dir.")
     if not os.path.isdir(root):
         raise UserError(f"{root} is a file: give data_dir the folder that holds your images.")
-    return pathlib.Path(root)
+    return root
 
 
 def child_folders(folder: pathlib.Path) -> list[pathlib.Path]:

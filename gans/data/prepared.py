@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gans import paths
 from gans.data import download
 from gans.errors import UserError
 
@@ -94,7 +95,7 @@ def ensure(recipe: Recipe, data_dir: str) -> pathlib.Path:
 
 def _data_dir(data_dir: str) -> pathlib.Path:
     folder = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(os.path.abspath(os.path.expanduser(folder)))
+    return pathlib.Path(os.path.abspath(paths.expanded(folder)))
 
 
 def _is_filled(folder: pathlib.Path) -> bool:
