@@ -155,9 +155,11 @@ def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
         if shape[2:] == (channels,):
             return picture
         picture = Image.fromarray(picture[..., 0] if shape[2:] == (1,) else picture)
+    if not (picture.width and picture.height):
+        raise UserError(f"The picture has no pixel: it is {picture.width} x {picture.height}.")
     try:
         pixels = np.asarray(images.upright(picture, channels))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises errors of many types for bad files.
         raise UserError(f"The picture cannot be read: {error}.") from error
     return pixels[..., None] if channels == 1 else pixels
 

@@ -33,6 +33,7 @@ RANKS = (
         "gans.charts",
         "gans.checkpoints",
         "gans.collecting",
+        "gans.colours",
         "gans.comparing",
         "gans.data",
         "gans.digest",
