@@ -47,6 +47,7 @@ def base() -> ConfigDict:
     data.batch_size = 1  # of each domain
     data.test_images = 3  # of each domain, translated to show progress
     data.unreadable = "fail"  # or "skip": what to do about broken files in a folder of images
+    data.max_megapixels = 256  # a larger image in a folder counts as broken
     data.resident_mib = 2048  # a larger domain is streamed instead of kept on the device
 
     # How many generated images of each domain are remembered; 0 for none.

@@ -46,6 +46,7 @@ def base() -> ConfigDict:
     data.labels = False  # whether both networks see the class of an image
     data.batch_size = 32
     data.unreadable = "fail"  # or "skip": what to do about broken files in a folder of images
+    data.max_megapixels = 256  # a larger image in a folder counts as broken
     data.resident_mib = 1024  # a larger data set is streamed instead of kept on the device
 
     config.game = ConfigDict({"name": "latent.two_step", "latent_dim": 100})

@@ -109,7 +109,7 @@ def save_picture(
     dpi: int | None = None,
     text: Mapping[str, str] = types.MappingProxyType({}),
 ) -> None:
-    """Writes a PNG.
+    """Writes a PNG that says its colours are those of sRGB.
 
     Args:
       path: the file.
@@ -118,10 +118,12 @@ def save_picture(
       text: what it says about itself under keywords such as "Software", in ASCII.
     """
     info = PngInfo()
+    info.add(b"sRGB", b"\0")  # rendered for perception; PNG, third edition, 11.3.2.5
     for key, value in text.items():
         info.add_text(key, value)
     with atomic(path) as file:
-        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info)
+        # Not the profile of the file that the picture was made from, if it still has that.
+        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info, icc_profile=None)
 
 
 def save_npz(path: Path, count: int, shape: tuple[int, ...], blocks: Iterable[dict]) -> None:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, lengths, parallel, runs, schema, stopping
+from gans import best, build, evaluation, hosts, lengths, parallel, paths, runs, schema, stopping
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
@@ -60,6 +60,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     """
     if hosts.are_several():
         raise UserError("Several runs in one program take one process: leave out --distributed.")
+    workdirs = [paths.expanded(workdir) for workdir in workdirs]
     configs = [lengths.as_begun(*each) for each in zip(workdirs, configs, strict=True)]
     for workdir, config in zip(workdirs, configs, strict=True):
         runs.check(workdir, config)

@@ -33,6 +33,7 @@ _FREE = (
     "preview.",
     "data.data_dir",
     "data.resident_mib",
+    "data.max_megapixels",
     "mesh.",
     "evaluators.",
 )

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, lengths, parallel, runs, schema, stopping
+from gans import best, build, evaluation, hosts, lengths, parallel, paths, runs, schema, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
@@ -58,7 +58,7 @@ def run(
         checkpoint or the record could not be written.
       Interrupted: SIGTERM, SIGHUP or Ctrl-C came.
     """
-    workdir = Path(workdir)
+    workdir = paths.expanded(workdir)
     # Cheap checks first: data may take minutes to load.
     config = lengths.as_begun(workdir, config)
     hosts.require_same(schema.flatten(schema.to_plain(config)))

@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import build, runs, tiles
+from gans import build, paths, runs, tiles
 from gans.data import images
 from gans.errors import UserError
 from gans.moments import Estimate, Moments, shared_moments
@@ -154,9 +154,11 @@ def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
         if shape[2:] == (channels,):
             return picture
         picture = Image.fromarray(picture[..., 0] if shape[2:] == (1,) else picture)
+    if not (picture.width and picture.height):
+        raise UserError(f"The picture has no pixel: it is {picture.width} x {picture.height}.")
     try:
         pixels = np.asarray(images.upright(picture, channels))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises errors of many types for bad files.
         raise UserError(f"The picture cannot be read: {error}.") from error
     return pixels[..., None] if channels == 1 else pixels
 
@@ -174,7 +176,7 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = No
     """
     if direction not in DIRECTIONS:
         raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
-    workdir, name = Path(workdir), DIRECTIONS[direction]
+    workdir, name = paths.expanded(workdir), DIRECTIONS[direction]
     config = runs.read_config(workdir)
     if name not in config.nets:
         raise UserError(

@@ -35,6 +35,7 @@ RANKS = (
         "gans.charts",
         "gans.checkpoints",
         "gans.collecting",
+        "gans.colours",
         "gans.comparing",
         "gans.data",
         "gans.digest",
@@ -85,7 +86,7 @@ RANKS = (
     ("gans.games",),
     ("gans.losses", "gans.memory", "gans.metrics", "gans.optim", "gans.state"),
     ("gans.models",),
-    ("gans.errors", "gans.hosts", "gans.pixels", "gans.types"),
+    ("gans.errors", "gans.hosts", "gans.paths", "gans.pixels", "gans.types"),
 )
 
 # What these may import of the project, whatever the ranks say.

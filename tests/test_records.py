@@ -43,6 +43,8 @@ def test_an_evaluation_of_another_shape_is_passed_over(tmp_path, capsys, change)
 
 def test_good_lines_up_to_a_step_stay_as_they_are(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"step": 1,  "x": NaN}\n{"steps": 1}\n[]\n{"step": 3}\n{"step": 2}\n{"step": 1')
+    path.write_text(
+        '{"step": 1,  "x": NaN}\n{"steps": 1}\n[]\n{"step": 3}\n{"step": 2}\n{"step": 1'
+    )
     assert records.up_to(path, 2) == [b'{"step": 1,  "x": NaN}\n', b'{"step": 2}\n']
     assert records.up_to(tmp_path / "none", 2) == []

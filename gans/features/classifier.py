@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from gans import paths
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
 from gans.files import atomic
@@ -95,7 +96,7 @@ def load(weights: str) -> FeatureNet:
     """
     path = WEIGHTS / f"{weights}.npz"
     if not path.is_file():
-        path = Path(weights)
+        path = paths.expanded(weights)
     about, variables = read(path)
     module = Classifier(len(about["classes"]), **as_fields(about["network"]))
     return FeatureNet(

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gans import cache, pytorch
+from gans import cache, paths, pytorch
 from gans.data import download
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
@@ -273,7 +273,7 @@ def load(path: str | Path = "") -> FeatureNet:
       UserError: the weights cannot be had, or are not those of such a network.
     """
     folder = cache.folder()
-    source = Path(path).expanduser() if path else folder / FILE
+    source = paths.expanded(path) if path else folder / FILE
     digest = _digest(source) if path else SHA256
     converted = folder / f"inception-{digest}.npz"
     params = _read(converted)
