@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import build, runs
+from gans import build, finite, runs
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
@@ -202,7 +202,7 @@ def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Re
     """A run's state at a step.
 
     Raises:
-      UserError: there is no such checkpoint.
+      UserError: there is no such checkpoint, or a network in it has numbers that are not finite.
     """
     start = build.start(config, build.game(config), info)
     target = jax.eval_shape(start, jax.random.key(0))
@@ -215,4 +215,11 @@ def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Re
         )
     if restored is None:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
+    for name, net in restored.state.nets.items():
+        net = net.averaged()
+        finite.require(
+            {"params": net.params, "model_state": net.model_state},
+            f"The {name} of step {restored.step} in {workdir}",
+            "choose an earlier --step, or train it anew.",
+        )
     return restored
