@@ -81,6 +81,16 @@ def test_a_picture_of_any_size_keeps_it_and_each_pixel_is_painted_once(size, til
     np.testing.assert_array_equal(translator(Inverse(), tile=tile).translate(image), 255 - image)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (20, 16)])
+def test_a_small_u_net_is_given_pictures_of_the_size_it_was_trained_on_as_they_are(size):
+    # Its innermost map is 4 pixels wide then, as in training.
+    module = unet.PaperGenerator(features=(4, 4), dropout=0.0, upsampling="resize")
+    made, picture = translator(module, image_size=16), noise(*size, 3)
+    painted, _ = made.net(jnp.asarray(picture)[None] / 127.5 - 1, train=False)
+    expected = (np.asarray(painted)[0] + 1) * 127.5
+    np.testing.assert_allclose(made.translate(picture), expected, atol=0.51)
+
+
 @pytest.mark.parametrize("size, steps", [((600, 80), 1), ((600, 88), 3), ((1600, 1), 5)])
 def test_a_small_picture_is_given_as_it_is_counting_what_it_is_extended_by(size, steps):
     calls, made = [], translator(Inverse(), tile=512)
