@@ -20,10 +20,9 @@ from ml_collections import ConfigDict
 from gans import runs
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
-from gans.schema import flatten
 
 # Fields by which newer configs begin otherwise than did a run of before they existed, which goes
-# on as it began: with the value that `gans.schema` gives it, or without the field.
+# on as it began, at its second start as at its first: without them.
 _ADDED = re.compile(r"train\.(num_epochs|epoch_steps)|optim\.\w+\.ema_warmup")
 
 
@@ -51,13 +50,8 @@ def as_begun(workdir: Path, config: ConfigDict) -> ConfigDict:
     began, config = runs.read_config(workdir), copy.deepcopy(config)
     if "epoch_steps" in config.train and "epoch_steps" in began.train:
         config.train.epoch_steps = began.train.epoch_steps
-    had = flatten(began.to_dict())
     with config.unlocked():
         for field in filter(_ADDED.fullmatch, runs.younger(workdir, config)):
             path, _, name = field.rpartition(".")
-            section = functools.reduce(operator.getitem, path.split("."), config)
-            if field in had:
-                section[name] = had[field]
-            else:
-                del section[name]
+            del functools.reduce(operator.getitem, path.split("."), config)[name]
     return config

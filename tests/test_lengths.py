@@ -67,8 +67,7 @@ def test_a_run_of_before_lengths_followed_the_data_keeps_its_length(tmp_path):
         again = lengths.of_data(lengths.as_begun(tmp_path, config), PAIR)
         runs.check(tmp_path, again)
         assert again.train.num_steps == 200 * 6287
-        assert again.optim.generators.ema_warmup == 0.0
-        assert not {"num_epochs", "epoch_steps"} & set(again.train)
+        assert schema.to_plain(again) == schema.to_plain(old)
         stored(tmp_path, again)
 
 
@@ -81,7 +80,7 @@ def test_a_run_of_before_averages_warmed_up_goes_on_as_it_began(tmp_path):
     stored(tmp_path, old)
     again = lengths.as_begun(tmp_path, config)
     runs.check(tmp_path, again)
-    assert again.optim.generator.ema_warmup == 0.0
+    assert "ema_warmup" not in again.optim.generator
     assert again.optim.generator.ema_decay == 0.99
     assert config.optim.generator.ema_warmup == 10.0 and again.is_locked
 
