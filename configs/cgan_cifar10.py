@@ -3,7 +3,8 @@
     python -m experiments.train --config=configs/cgan_cifar10.py --workdir=runs/cgan
 
 The tutorial's text gives the last convolution of the discriminator stride 1, its listing
-stride 2; the latter is `--config.nets.discriminator.strides='(2,2,2,2)'`. One fixed latent
+stride 2; the latter is `--config.nets.discriminator.strides='(2,2,2,2)'`. Its one Adam for both
+models is told of in `dcgan_cifar10`, and is `shared_count` here too. One fixed latent
 vector a class is sampled during training; `--config.preview.rows=4` shows four.
 """
 

@@ -15,8 +15,8 @@ from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet, dcgan_cif
 def get_config(arg: str = "") -> ConfigDict:
     config = cyclegan_monet2photo_resnet.base()
     config.data.name = "unpaired_folder"
-    config.train.num_steps = 200_000
-    config.checkpoint.every_steps = 5000
+    cyclegan_monet2photo.in_steps(config, num_steps=200_000, every=5000)
+    config.evaluators.quality.every_steps = 25_000
     return dcgan_cifar10.in_form(config, arg, cyclegan_monet2photo.RESNET)
 
 

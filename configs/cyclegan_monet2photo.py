@@ -5,7 +5,9 @@
 https://www.tensorflow.org/tutorials/generative/cyclegan: cross entropy, Keras' constants, no
 history of fakes, constant learning rates, 20 epochs of one image of each domain at a time.
 The tutorial ends an epoch with the smaller domain; here it has as many iterations as the
-larger has images, 6,287, so that every photograph is seen.
+larger has images, 6,287, so that every photograph is seen. Lengths in epochs follow the data: of
+horse2zebra an epoch is 1,334. `--config.train.num_epochs` sets how many there are; what is set in
+iterations, as by `--config.train.num_steps`, stays as it is.
 
 A is Monet, B is photographs. `--config.data.dataset=` names another data set of the paper
 (horse2zebra, summer2winter_yosemite, ...), downloaded and prepared on first use. A loss weight
@@ -20,7 +22,7 @@ from ml_collections import ConfigDict
 
 from configs import dcgan_cifar10
 
-EPOCH = 6287  # images of the larger domain
+EPOCH = 6287  # images of the larger domain of monet2photo
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -45,6 +47,7 @@ def base() -> ConfigDict:
     data.batch_size = 1  # of each domain
     data.test_images = 3  # of each domain, translated to show progress
     data.unreadable = "fail"  # or "skip": what to do about broken files in a folder of images
+    data.max_megapixels = 256  # a larger image in a folder counts as broken
     data.resident_mib = 2048  # a larger domain is streamed instead of kept on the device
 
     # How many generated images of each domain are remembered; 0 for none.
@@ -86,7 +89,10 @@ def base() -> ConfigDict:
         weights[f"real_{domain}"] = weights[f"fake_{domain}"] = 0.5
 
     config.train = train = ConfigDict()
-    train.num_steps = 20 * EPOCH
+    train.num_epochs = 20.0
+    train.epoch_steps = EPOCH  # until the data is known, then those of its larger domain
+    epochs, epoch = train.get_ref("num_epochs"), train.get_ref("epoch_steps")
+    train.num_steps = (epochs * epoch).to_int()
     train.steps_per_call = 10  # iterations between two looks of the host
     train.log_every = 100
     train.sample_every = 1000
@@ -95,7 +101,7 @@ def base() -> ConfigDict:
     config.preview = ConfigDict({"name": "cycle.Translations"})
     config.checkpoint = ConfigDict(
         {
-            "every_steps": 5 * EPOCH,
+            "every_steps": epoch * 5,
             "keep": 5,
             "best": "",  # or what is to be best in a further checkpoint, as in "quality/fid_ba"
             "best_is": "lowest",  # or "highest"
@@ -105,7 +111,7 @@ def base() -> ConfigDict:
     config.evaluators.quality = ConfigDict(
         {
             "name": "translations.Translations",
-            "every_steps": 5 * EPOCH,  # 0 for never; the last step is one more
+            "every_steps": epoch * 5,  # 0 for never; the last step is one more
             "net": "",  # "inception.load" for FID and KID; empty for neither
             "weights": "",
             "num": 200,  # test images of each domain, at most
@@ -168,8 +174,22 @@ def adam(name: str, eps: float, schedule: str = "constant") -> ConfigDict:
             "eps": eps,
             "schedule": schedule,
             "ema_decay": 0.0,  # of an average of the parameters to translate with; 0 keeps none
+            "ema_warmup": 10.0,  # so that it forgets how they began: see gans.state.NetState
         }
     )
+
+
+def in_steps(config: ConfigDict, *, num_steps: int, every: int) -> None:
+    """Makes lengths iterations of any data, of which an epoch may be soon over.
+
+    Args:
+      config: which is changed.
+      num_steps: to train for.
+      every: between checkpoints.
+    """
+    config.train.num_steps, config.checkpoint.every_steps = num_steps, every
+    # Without these it cannot be asked for what would have no effect.
+    del config.train["num_epochs"], config.train["epoch_steps"]
 
 
 # Of the form :test, whatever the generators.

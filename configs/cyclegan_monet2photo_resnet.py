@@ -50,5 +50,5 @@ def base() -> ConfigDict:
     for player in ("generators", "discriminators"):
         config.optim[player] = cyclegan_monet2photo.adam("adam", 1e-8, "constant_linear")
     config.loss.adversarial = "least_squares"
-    config.train.num_steps = 200 * cyclegan_monet2photo.EPOCH
+    config.train.num_epochs = 200.0
     return config

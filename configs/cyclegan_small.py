@@ -35,12 +35,12 @@ def get_config(arg: str = "") -> ConfigDict:
             "data.load_size": 72,
             "data.image_size": 64,
             "nets.generator_ab.upsampling": "resize",
-            "train.num_steps": 3000,
             "train.log_every": 50,
             "train.sample_every": 250,
-            "checkpoint.every_steps": 500,
         }
     )
+    cyclegan_monet2photo.in_steps(config, num_steps=3000, every=500)
+    config.evaluators.quality.every_steps = 3000
     return dcgan_cifar10.in_form(config, arg, cyclegan_monet2photo.UNET)
 
 

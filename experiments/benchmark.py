@@ -43,8 +43,8 @@ _COMPILE = flags.DEFINE_float(
 )
 _STARTUP = flags.DEFINE_bool("startup", False, "Time the way to the first step of --config.")
 _GROWTH = flags.DEFINE_bool("growth", False, "Time --config over batch, image size and width.")
-_OUT = flags.DEFINE_string("out", None, "A file to write the results to: .json.")
-_FIGURE = flags.DEFINE_string("figure", None, "A file to draw the growth in: .svg or .png.")
+_OUT = cli.define_path("out", None, "A file to write the results to: .json.")
+_FIGURE = cli.define_path("figure", None, "A file to draw the growth in: .svg or .png.")
 
 
 def main(arguments: list[str]) -> None:
@@ -52,8 +52,7 @@ def main(arguments: list[str]) -> None:
     from gans.benchmark import growth, report
     from gans.errors import UserError
 
-    out = Path(_OUT.value) if _OUT.value else None
-    figure = Path(_FIGURE.value) if _FIGURE.value else None
+    out, figure = _OUT.value, _FIGURE.value
     if out is not None and out.suffix != ".json":
         raise UserError(f"--out={out} must end in .json.")
     if figure is not None:
@@ -72,10 +71,11 @@ def main(arguments: list[str]) -> None:
 
 def _file(arguments: list[str]) -> Path:
     from gans.errors import UserError
+    from gans.paths import expanded
 
     if len(arguments) > 1 or not arguments[0].endswith(".json") or _CONFIG.value or _CASES.value:
         raise UserError("Give one .json file of results alone, or flags that say what to time.")
-    return Path(arguments[0])
+    return expanded(arguments[0])
 
 
 def _measured(out: Path | None) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import io
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from gans import runtime
+from gans import paths, runtime
 from gans.errors import UserError
 
 
@@ -37,6 +38,8 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
             sys.exit(130)
 
     runtime.prepare()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names need not be UTF-8
     logging.set_verbosity(logging.WARNING)
     flags.FLAGS.set_gnu_getopt()  # flags may follow arguments
     app.run(guarded, flags_parser=_parse)
@@ -46,6 +49,18 @@ def define_step() -> flags.FlagHolder:
     """The flag `--step`, which chooses a checkpoint."""
     about = "Of the checkpoint, or best for the one kept as such; the newest by default."
     return flags.DEFINE(_Step(), "step", None, about)
+
+
+def define_path(
+    name: str, default: str | None, about: str, *, required: bool = False
+) -> flags.FlagHolder:
+    """A flag for a file or folder: a `Path`, in which `~` is the home folder, or None."""
+    return flags.DEFINE(_Path(), name, default, about, required=required)
+
+
+def define_paths(name: str, about: str) -> flags.FlagHolder:
+    """A flag for files that may be given several times: a list of what `define_path` gives."""
+    return flags.DEFINE_multi(_Path(), flags.ArgumentSerializer(), name, [], about)
 
 
 def define_hosts() -> None:
@@ -107,8 +122,23 @@ class _Step(flags.ArgumentParser):
         return int(argument)
 
 
+class _Path(flags.ArgumentParser):
+    """A path, with `~` expanded."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str | Path) -> Path:
+        if not str(argument):
+            raise ValueError("it is empty")
+        try:
+            return paths.expanded(argument)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+
 def _parse(argv: list[str]) -> list[str]:
     """Sets the flags. ml_collections and absl raise all sorts of things on a wrong one."""
+    argv = [_with_home(argument) for argument in argv]
     for argument, following in zip(argv[1:], [*argv[2:], ""], strict=False):
         name, equals, value = argument.lstrip("-").partition("=")
         path = value if equals else following
@@ -116,6 +146,17 @@ def _parse(argv: list[str]) -> list[str]:
             _fail(f"There is no config file {path}; look for one in configs/.")
     with _in_sentences():
         return flags.FLAGS(argv)
+
+
+def _with_home(argument: str) -> str:
+    """A flag that names a config file, with `~` expanded; any other argument as it is."""
+    name, equals, value = argument.partition("=")
+    if name.lstrip("-") not in ("config", "slurm") or not value.startswith("~"):
+        return argument
+    try:
+        return name + equals + str(paths.expanded(value))
+    except UserError as error:
+        _fail(str(error))
 
 
 @contextlib.contextmanager

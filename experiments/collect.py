@@ -16,7 +16,7 @@ from experiments import cli
 
 _METRIC = flags.DEFINE_string("metric", None, "What ranks, as in quality/fcd.")
 _BEST = flags.DEFINE_enum("best", None, ["lower", "higher"], "Which is better, if not known.")
-_OUT = flags.DEFINE_multi_string("out", [], "A file to write: .html or .csv. May be given twice.")
+_OUT = cli.define_paths("out", "A file to write: .html or .csv. May be given twice.")
 
 
 def main(arguments: list[str]) -> None:
@@ -25,9 +25,8 @@ def main(arguments: list[str]) -> None:
 
     if len(arguments) != 1:
         raise UserError("Name one folder, the --workdir of a sweep, as in runs/lr.")
-    outs = [Path(path) for path in _OUT.value]
-    print(collect.run(Path(arguments[0]), _METRIC.value, _BEST.value, outs), end="")
-    for path in outs:
+    print(collect.run(Path(arguments[0]), _METRIC.value, _BEST.value, _OUT.value), end="")
+    for path in _OUT.value:
         print(path)
 
 

@@ -18,8 +18,8 @@ from absl import flags
 
 from experiments import cli
 
-_OUT = flags.DEFINE_multi_string(
-    "out", [], "A file to write: .html for a page, .json for plain data. May be given twice."
+_OUT = cli.define_paths(
+    "out", "A file to write: .html for a page, .json for plain data. May be given twice."
 )
 _PICTURES = flags.DEFINE_bool("pictures", True, "Whether the page has pictures.")
 
@@ -27,10 +27,9 @@ _PICTURES = flags.DEFINE_bool("pictures", True, "Whether the page has pictures."
 def main(arguments: list[str]) -> None:
     from gans import compare
 
-    outs = [Path(path) for path in _OUT.value]
-    table = compare.run([Path(path) for path in arguments], outs, pictures=_PICTURES.value)
+    table = compare.run([Path(path) for path in arguments], _OUT.value, pictures=_PICTURES.value)
     print(table, end="")
-    for path in outs:
+    for path in _OUT.value:
         print(path)
 
 

@@ -9,13 +9,11 @@ Every number goes into evaluations.jsonl in the run folder with the protocol it 
 `experiments.compare` makes tables and pictures of them.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from experiments import cli
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.")
+_WORKDIR = cli.define_path("workdir", None, "The run folder.")
 _STEP = cli.define_step()
 _ALL = flags.DEFINE_bool("every_checkpoint", False, "Judge all checkpoints that are kept.")
 _NET = flags.DEFINE_string("net", None, "Another feature net: inception.load, classifier.load.")
@@ -35,7 +33,7 @@ def main() -> None:
     asked = {("net",): _NET, ("weights",): _WEIGHTS, ("split",): _SPLIT, ("seed",): _SEED}
     asked[("num", "num_fake", "num_real")] = _NUM
     changes = {names: flag.value for names, flag in asked.items() if flag.value is not None}
-    workdir = Path(_WORKDIR.value)
+    workdir = _WORKDIR.value
     steps = evaluate.checkpoints(workdir) if _ALL.value else [_STEP.value]
     for line in evaluate.run(workdir, steps, changes):
         print(line)

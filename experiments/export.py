@@ -8,8 +8,8 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder of the generator.")
-_OUT = flags.DEFINE_string("out", None, "The file to write, a .zip.")
+_WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
+_OUT = cli.define_path("out", None, "The file to write, a .zip.")
 _DIRECTION = flags.DEFINE_enum(
     "direction", None, ["a_to_b", "b_to_a"], "Which generator of a CycleGAN."
 )
@@ -22,7 +22,7 @@ def main() -> None:
     from gans import export
     from gans.errors import UserError
 
-    if not _OUT.value.endswith(".zip"):
+    if _OUT.value.suffix != ".zip":
         raise UserError(f"--out={_OUT.value} must end in .zip.")
     made = export.export(_WORKDIR.value, direction=_DIRECTION.value, step=_STEP.value)
     export.save(_OUT.value, made)

@@ -26,9 +26,9 @@ from ml_collections import config_flags
 from experiments import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder to make.")
+_WORKDIR = cli.define_path("workdir", None, "The run folder to make.")
 _FILES = {
-    name: flags.DEFINE_string(name, None, f"A state dict: {what}.")
+    name: cli.define_path(name, None, f"A state dict: {what}.")
     for name, what in {
         "generator_ab": "PyTorch's net_G_A, which turns A into B",
         "generator_ba": "PyTorch's net_G_B, which turns B into A",

@@ -15,8 +15,8 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder of the generator.")
-_OUT = flags.DEFINE_string("out", None, "The file to write: .png, or .npz for arrays.")
+_WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
+_OUT = cli.define_path("out", None, "The file to write: .png, or .npz for arrays.")
 _NUM = flags.DEFINE_integer(
     "num", None, "How many images; 64, or one for each of --classes.", lower_bound=1
 )
@@ -32,10 +32,10 @@ def main() -> None:
     from gans import load, runs, sampling
     from gans.errors import UserError
 
-    out = Path(_OUT.value)
+    out = _OUT.value
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out={out} must end in .png for a picture or .npz for arrays.")
-    if not sampling.is_latent(runs.read_config(Path(_WORKDIR.value))):
+    if not sampling.is_latent(runs.read_config(_WORKDIR.value)):
         _save_translations(out)
         return
     sampler = load(_WORKDIR.value, step=_STEP.value)
@@ -59,7 +59,7 @@ def _save_translations(out: Path) -> None:
             "A CycleGAN has no latent vectors and classes: give --out=NAME.png alone for a picture "
             "of its test images, or use experiments.translate for your own."
         )
-    workdir = Path(_WORKDIR.value)
+    workdir = _WORKDIR.value
     picture, step = translating.of_test_images(workdir, step=_STEP.value)
     files.save_picture(out, picture)
     print(f"{out}: from step {step:,} of {workdir}")

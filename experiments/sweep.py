@@ -26,7 +26,7 @@ _DEFAULT = str(Path(__file__).parents[1] / "configs" / "launchers" / "slurm.py")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
 _SWEEP = flags.DEFINE_list("sweep", None, "Of the config file, as in learning_rate,seed.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder for the run folders.")
+_WORKDIR = cli.define_path("workdir", None, "The folder for the run folders.")
 _LAUNCHER = flags.DEFINE_enum("launcher", "local", ["local", "slurm"], "Where they are trained.")
 _PARALLEL = flags.DEFINE_integer("parallel", 1, "Points at once, if local.", lower_bound=1)
 _SLURM = cli.define_config("slurm", _DEFAULT, "What to ask of Slurm.")
@@ -44,7 +44,7 @@ def main() -> int:
         config_flags.get_config_filename(flag),
         config_flags.get_override_values(flag),
         _SWEEP.value,
-        Path(_WORKDIR.value),
+        _WORKDIR.value,
         _launch,
         dry_run=_DRY_RUN.value,
     )

@@ -13,7 +13,7 @@ from absl import flags
 
 from experiments import cli
 
-_OUT = flags.DEFINE_string("out", None, "The folder for the page and the numbers.", required=True)
+_OUT = cli.define_path("out", None, "The folder for the page and the numbers.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 
 
@@ -40,11 +40,10 @@ def main() -> None:
     )
 
 
-def _folder(name: str) -> Path:
+def _folder(out: Path) -> Path:
     """The folder to write, made now: not to learn after a minute that it cannot be."""
     from gans.errors import UserError
 
-    out = Path(name).expanduser()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,7 +10,6 @@ on a TPU pod they find each other; elsewhere also give `--coordinator=host:port`
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
@@ -18,7 +17,7 @@ from ml_collections import config_flags
 from experiments import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder: everything is written there.")
+_WORKDIR = cli.define_path("workdir", None, "The run folder: everything is written there.")
 _REPLICAS = flags.DEFINE_integer(
     "replicas", None, "Train as many seeds in one program, each in a folder of its own.", 1
 )
@@ -29,7 +28,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main() -> None:
     from gans import build, hosts, replicas, train
 
-    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    config, workdir = _CONFIG.value, _WORKDIR.value
     with cli.together():
         try:
             if _REPLICAS.value:

@@ -5,15 +5,13 @@ python -m experiments.train_classifier --config=configs/dcgan_digits.py --out=di
     --config.data.channels=3 --noflip --shift=2 --epochs=40 --batch_size=50
 """
 
-from pathlib import Path
-
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Any with the data: a file in configs/.")
-_OUT = flags.DEFINE_string("out", None, "The file to write: .npz.")
+_OUT = cli.define_path("out", None, "The file to write: .npz.")
 _TRAIN = flags.DEFINE_string("train_split", "train", "The images to train on.")
 _TEST = flags.DEFINE_string("test_split", "test", "The images to measure the accuracy on.")
 _EPOCHS = flags.DEFINE_integer("epochs", 14, "Passes through the images.", lower_bound=1)
@@ -28,7 +26,7 @@ def main() -> None:
     from gans import train_classifier
     from gans.errors import UserError
 
-    out = Path(_OUT.value)
+    out = _OUT.value
     if out.suffix != ".npz":
         raise UserError(f"--out={out} must end in .npz.")
     recipe = train_classifier.Recipe(

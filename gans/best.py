@@ -1,14 +1,21 @@
-"""The checkpoint at which a metric was best, kept in `best/` beside the newest ones."""
+"""The checkpoint at which a metric was best, kept in `best/` beside the newest ones.
+
+It is on disk before the evaluation that it earned is recorded: a run that is killed in between
+finds that evaluation wanting when it goes on, makes it again from the same state, and comes to the
+same best.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from gans import evaluation
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -36,26 +43,41 @@ class Best:
         self._metric = metric
         self._evaluator, _, self._value = metric.partition("/")
         # What the folder holds is what counts: the record also has numbers of other protocols.
-        held = (checkpoints.position() or {}).get(_HELD, {})
-        self._least = self._sign * held[metric] if metric in held else float("inf")
+        held = (checkpoints.position() or {}).get(_HELD, {}).get(metric)
+        self._least = self._sign * held if held is not None and math.isfinite(held) else math.inf
 
     def offer(self, lines: Sequence[Mapping[str, Any]], state: Any, position: dict) -> None:
         """Saves `state` if the lines of its evaluation have a better value than any before.
 
+        Returns once it is on disk. A value that is not finite is never better.
+
         Raises:
-          UserError: the evaluator has no such value.
+          UserError: the evaluator has no such value, or the checkpoint cannot be written.
         """
         for line in self._of_evaluator(lines):
-            if self._value not in line["values"]:
-                raise UserError(
-                    f"checkpoint.best asks for {self._value!r}, which evaluators."
-                    f"{self._evaluator} does not have: it has {', '.join(line['values'])}."
+            self._require(line)
+            if self._beats(line):
+                value = line["values"][self._value]
+                self._least = self._sign * value
+                self._checkpoints.save(
+                    line["step"], state, position | {_HELD: {self._metric: value}}
                 )
-            value = self._sign * line["values"][self._value]
-            if value < self._least:
-                self._least = value
-                held = {self._metric: line["values"][self._value]}
-                self._checkpoints.save(line["step"], state, position | {_HELD: held})
+                self._checkpoints.wait()
+
+    def lacks(self, lines: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The evaluator, if lines of the record have a better value than what is kept."""
+        return [line["evaluator"] for line in self._of_evaluator(lines) if self._beats(line)][:1]
+
+    def _beats(self, line: Mapping[str, Any]) -> bool:
+        value = line["values"].get(self._value, math.nan)
+        return math.isfinite(value) and self._sign * value < self._least
+
+    def _require(self, line: Mapping[str, Any]) -> None:
+        if self._value not in line["values"] and not evaluation.may_lack(line, self._value):
+            raise UserError(
+                f"checkpoint.best asks for {self._value!r}, which evaluators."
+                f"{self._evaluator} does not have: it has {', '.join(line['values'])}."
+            )
 
     def _of_evaluator(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         return (line for line in lines if line["evaluator"] == self._evaluator)

@@ -100,6 +100,8 @@ def check_numbers(config: ConfigDict) -> None:
     for name, spec in config.optim.items():
         if not 0.0 <= spec.ema_decay < 1.0:
             raise UserError(f"optim.{name}.ema_decay is {spec.ema_decay}; it must be in [0, 1).")
+        if not spec.get("ema_warmup", 0.0) >= 0.0:
+            raise UserError(f"optim.{name}.ema_warmup is {spec.ema_warmup}; it must be at least 0.")
 
 
 def data_source(data: ConfigDict) -> Source | Unpaired:
@@ -181,8 +183,14 @@ def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array
         optimizers=optimizers(config, game),
         weights=config.loss.weights.to_dict(),
         ema_decays={name: config.optim[section].ema_decay for name, section in sections.items()},
+        ema_warmups={
+            name: config.optim[section].get("ema_warmup", 0.0) for name, section in sections.items()
+        },
         remat=config.train.remat,
     )
+
+
+_NOT_ITS = ("ema_decay", "ema_warmup", "shared_count")  # fields of `optim` for others
 
 
 def optimizers(
@@ -197,12 +205,14 @@ def optimizers(
     """
     made = {}
     for name, section in _optim_of_nets(config, game).items():
-        spec = {key: value for key, value in config.optim[section].items() if key != "ema_decay"}
+        spec = {key: value for key, value in config.optim[section].items() if key not in _NOT_ITS}
         if rates and section in rates:
             spec["learning_rate"] = rates[section]
+        places = tuple(i for i, player in enumerate(game.players, 1) if name in player.nets)
+        if config.optim[section].get("shared_count", False):
+            spec["turns"] = optim.Turns(places, len(game.players))
         # A schedule counts the network's own moves, of which an iteration may have two.
-        moves = sum(name in player.nets for player in game.players)
-        made[name] = optim.optimizer(**spec, num_steps=config.train.num_steps * moves)
+        made[name] = optim.optimizer(**spec, num_steps=config.train.num_steps * len(places))
     return made
 
 

@@ -96,8 +96,10 @@ class Checkpoints:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        # What ended the program must not be hidden by a save that failed as well.
+        with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
+            self.close()
 
     def steps(self) -> list[int]:
         """The steps with a checkpoint on disk, oldest first, damaged ones included."""

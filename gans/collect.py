@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gans import collecting, comparing, ranking
+from gans import collecting, comparing, paths, ranking
 from gans.errors import UserError
 from gans.files import atomic
 from gans.ranking import Ranking
@@ -26,6 +26,7 @@ def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) ->
       UserError: there are no runs, no such metric, it is not known which way it is better, or a
         file cannot be written.
     """
+    folder, outs = paths.expanded(folder), [paths.expanded(path) for path in outs]
     for path in outs:
         if path.suffix not in (".html", ".csv"):
             raise UserError(f"--out={path} must end in .html for a page or .csv for a table.")

@@ -19,6 +19,7 @@ from gans import (
 from gans.errors import UserError
 from gans.files import atomic, write_json
 from gans.groups import Group, Run
+from gans.paths import expanded
 from gans.report import Pictures
 from gans.subject import Reference
 
@@ -40,6 +41,7 @@ def run(paths: Sequence[Path], outs: Sequence[Path], *, pictures: bool = True) -
       UserError: a folder holds no run with evaluations, the runs are of different data, or a
         file cannot be read or written.
     """
+    paths, outs = [*map(expanded, paths)], [*map(expanded, outs)]
     _check(paths, outs)
     if paths[0].suffix == ".json":
         return digest.markdown(digest.read(paths[0]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, parallel, runs
+from gans import evaluation, parallel, paths, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 from gans.files import append_lines
@@ -21,6 +21,7 @@ def checkpoints(workdir: Path) -> list[int]:
     Raises:
       UserError: there is none, or no run.
     """
+    workdir = paths.expanded(workdir)
     runs.read_config(workdir)  # which tells where there is no run at all
     steps = Checkpoints(workdir / "checkpoints", read_only=True).steps()
     if not steps:
@@ -44,6 +45,7 @@ def run(
     Raises:
       UserError: there is no such run or checkpoint, or an evaluator lacks something.
     """
+    workdir = paths.expanded(workdir)
     config = runs.read_config(workdir)
     info = runs.read_info(workdir)
     reference = Reference(config, parallel.make_mesh())

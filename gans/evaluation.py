@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from gans import build, reading, records
 from gans.data.source import DataInfo
+from gans.evaluators.findings import Findings, Missing
 from gans.schedule import is_due
 from gans.state import NetState
 from gans.subject import Reference, Subject
@@ -51,7 +52,7 @@ class Evaluation(TypedDict):
 
 
 _OURS = ("name", "every_steps")
-_BESIDE = ("versions", "device", "cautions")  # in a protocol without making it another
+_BESIDE = ("versions", "device", "cautions", "left_out")  # in a protocol without making it another
 
 
 class Judge:
@@ -97,11 +98,15 @@ class Judge:
     def run(
         self, nets: Mapping[str, NetState], step: int, names: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        """The lines of the record at a step, one for each evaluator; of all, if None."""
+        """The lines of the record at a step, one for each evaluator; of all, if None.
+
+        Their values are finite. What an evaluator cannot find is left out, and its protocol says
+        so among the `cautions`; `left_out` names it.
+        """
         subject, lines = Subject(nets, step, self._info, self._reference), []
         for name in self._evaluators if names is None else names:
             start = time.perf_counter()
-            values, protocol = self._evaluators[name](subject)
+            values, protocol = _found(name, self._evaluators[name], subject)
             lines.append(
                 {
                     "step": step,
@@ -115,15 +120,37 @@ class Judge:
         return lines
 
 
+def _found(
+    name: str, evaluator: Any, subject: Subject
+) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+    """What an evaluator finds, and by which protocol, whatever becomes of it."""
+    try:
+        values, protocol = evaluator(subject)
+    except ValueError as error:
+        values, protocol = {name: Missing(error)}, {}
+    findings = Findings(protocol.get("cautions", ()), protocol.get("left_out", ()))
+    findings.take(values)
+    return findings.numbers, protocol | findings.notes
+
+
+def may_lack(line: Mapping[str, Any], value: str) -> bool:
+    """Whether a line is without a value that its evaluator finds where images allow it."""
+    left_out = line["protocol"].get("left_out", ())
+    # A function or an evaluator that found nothing at all might have had any value.
+    return value in left_out or any("." in name or name == line["evaluator"] for name in left_out)
+
+
 def in_words(line: Mapping[str, Any]) -> str:
     """The numbers of a line of the record that are worth a line on the terminal."""
+
     # Those of single classes, and deviations, are for the record.
-    shown = [
-        f"{name} {value:.4g}"
-        for name, value in line["values"].items()
-        if "/" not in name and not name.endswith("_deviation")
-    ]
+    def is_shown(name: str) -> bool:
+        return "/" not in name and not name.endswith("_deviation")
+
+    shown = [f"{name} {value:.4g}" for name, value in line["values"].items() if is_shown(name)]
+    left_out = list(filter(is_shown, line["protocol"].get("left_out", ())))
     numbers = ", ".join(shown) or "no numbers"
+    numbers += f", without {', '.join(left_out)}" if left_out else ""
     return f"step {line['step']}, {line['evaluator']}: {numbers} ({line['seconds']:.0f} s)"
 
 

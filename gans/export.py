@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from gans import runs, sampling, schema, translating
+from gans import paths, runs, sampling, schema, translating
 from gans.errors import UserError
 from gans.files import atomic
 from gans.pixels import to_float, to_uint8
@@ -56,7 +56,8 @@ def export(
     Raises:
       UserError: there is no run or no such checkpoint, or the direction is none of the run's.
     """
-    latent = sampling.is_latent(runs.read_config(Path(workdir)))
+    workdir = paths.expanded(workdir)
+    latent = sampling.is_latent(runs.read_config(workdir))
     if latent and direction is not None:
         raise UserError("This generator makes images of noise and has no direction.")
     if not latent and direction is None:
@@ -69,13 +70,13 @@ def export(
         )
     program = jax_export.export(jax.jit(function), platforms=PLATFORMS)(*takes)
     gives = [f"{x.dtype.name} [{', '.join(map(str, x.shape))}]" for x in program.out_avals]
-    config = schema.to_plain(runs.read_config(Path(workdir)))
+    config = schema.to_plain(runs.read_config(workdir))
     return Exported(program.serialize(), about | {"gives": gives, "config": config})
 
 
 def save(path: str | Path, exported: Exported) -> None:
     """Writes the zip file that the module's docstring reads."""
-    with atomic(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
+    with atomic(paths.expanded(path)) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr("generator.jaxexport", exported.program)
         archive.writestr("about.json", json.dumps(exported.about, indent=2))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 import types
 import zipfile
@@ -41,10 +42,27 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             Path(name).chmod(0o666 & ~umask)
             Path(name).replace(path)
         except BaseException:
-            Path(name).unlink()
+            with contextlib.suppress(OSError):  # which must not hide why
+                Path(name).unlink()
             raise
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def remove_temporaries(folder: Path, *names: str) -> None:
+    """Removes what a killed process left of files that `atomic` was to write.
+
+    Nobody else may be writing them.
+
+    Args:
+      folder: of the files.
+      names: theirs, as patterns like "step_*.png".
+    """
+    for name in names:
+        for path in folder.glob(f".{name}.*"):
+            if re.fullmatch(r"[a-z0-9_]{8}", path.name.rpartition(".")[2]):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -54,12 +72,34 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def append_lines(path: Path, lines: Iterable[Any]) -> None:
-    """Appends JSON values to a file, one a line."""
+    """Appends JSON values to a file, one a line; all of them or none.
+
+    Raises:
+      UserError: the file cannot be written, or the disk is full.
+    """
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     try:
-        with path.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        # Without a buffer, so that closing has nothing to write, and so nothing to fail at.
+        with path.open("ab", buffering=0) as file:
+            write_whole(file, content)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def write_whole(file: BinaryIO, content: bytes) -> None:
+    """Appends to a file opened without a buffer; if that fails, the file is as it was.
+
+    Raises:
+      OSError: it failed.
+    """
+    end = file.seek(0, os.SEEK_END)
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(end)
+        raise
 
 
 def save_picture(
@@ -69,7 +109,7 @@ def save_picture(
     dpi: int | None = None,
     text: Mapping[str, str] = types.MappingProxyType({}),
 ) -> None:
-    """Writes a PNG.
+    """Writes a PNG that says its colours are those of sRGB.
 
     Args:
       path: the file.
@@ -78,10 +118,12 @@ def save_picture(
       text: what it says about itself under keywords such as "Software", in ASCII.
     """
     info = PngInfo()
+    info.add(b"sRGB", b"\0")  # rendered for perception; PNG, third edition, 11.3.2.5
     for key, value in text.items():
         info.add_text(key, value)
     with atomic(path) as file:
-        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info)
+        # Not the profile of the file that the picture was made from, if it still has that.
+        picture.save(file, "PNG", dpi=dpi and (dpi, dpi), pnginfo=info, icc_profile=None)
 
 
 def save_npz(path: Path, count: int, shape: tuple[int, ...], blocks: Iterable[dict]) -> None:

@@ -116,6 +116,18 @@ def all_agree(yes: bool) -> bool:
     return yes if not are_several() else bool(multihost_utils.process_allgather(yes).all())
 
 
+def of_first(value: Any) -> Any:
+    """What the first process has, a JSON value; all have to ask."""
+    if not are_several():
+        return value
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    padded = np.zeros(size, np.uint8)
+    if is_first():
+        padded[:] = text
+    return json.loads(multihost_utils.broadcast_one_to_all(padded).tobytes())
+
+
 @contextlib.contextmanager
 def first_ahead() -> Iterator[None]:
     """Lets the first process go through alone, and then the others."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import build, pytorch, runs
+from gans import build, paths, pytorch, runs, weight_files
 from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
 from gans.errors import UserError
@@ -24,12 +24,12 @@ def run(config: ConfigDict, workdir: str | Path, files: Mapping[str, str | Path]
     Args:
       config: of a CycleGAN.
       workdir: the folder, absent or empty.
-      files: state dicts by network: see `pytorch.convert`.
+      files: state dicts by network: see `weight_files.load` and `pytorch.convert`.
 
     Raises:
       UserError: the folder is in use, or a file does not fit the config; nothing is written.
     """
-    workdir = Path(workdir)
+    workdir = paths.expanded(workdir)
     if not files:
         raise UserError(f"There is nothing to import: give one or more of --{', --'.join(NETS)}.")
     if workdir.exists() and not (workdir.is_dir() and not any(workdir.iterdir())):
@@ -55,7 +55,7 @@ def _imported(config: ConfigDict, files: Mapping[str, str | Path]) -> tuple[GanS
         shapes = jax.eval_shape(start, key)
     imported = {}
     for name, path in files.items():
-        weights = pytorch.load(path)
+        weights = weight_files.load(paths.expanded(path))
         try:
             imported[name] = pytorch.convert(weights, modules[name], shapes.nets[name].params)
         except UserError as error:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
+import jax
 import numpy as np
 
 from gans import stopping
+from gans.data.pipeline import Feed
 from gans.recorder import Boundary
 from gans.schedule import is_due
 from gans.setup import Setup
 from gans.state import GanState
+from gans.types import Metrics
 
 
 class Loop:
@@ -19,55 +23,97 @@ class Loop:
 
     Attributes:
       state: of the run, at the end of the last chunk that was started.
-      step: iterations done by then.
+      step: iterations done by then; when stopped, those that are saved.
       stopped_by: the signal that the run was stopped by, or 0.
     """
 
-    def __init__(self, setup: Setup, asked: stopping.Asked, state: GanState, step: int):
-        self._setup, self._asked = setup, asked
+    def __init__(self, setup: Setup, watch: stopping.Watch, state: GanState, step: int):
+        self._setup, self._watch = setup, watch
         self.state, self.step, self.stopped_by = state, step, 0
 
     def boundaries(self) -> Iterator[Boundary]:
-        """Starts chunk after chunk, and yields what each will leave without waiting for it."""
-        train, every = self._setup.config.train, self._setup.config.checkpoint.every_steps
+        """Yields what each chunk leaves once the next is on its way, without waiting for it.
+
+        When a signal has asked to stop there is no next one: what the last chunk leaves is to be
+        saved, and anything else that is due is left to the next start.
+        """
+        train = self._setup.config.train
         stops = chunk_ends(self.step, train.num_steps, train.steps_per_call)
         feeds = self._setup.pipeline.feeds(self.step, np.diff([self.step, *stops]).tolist())
-        for step in stops:
-            asked = time.perf_counter()
-            feed = next(feeds)
-            waited = time.perf_counter() - asked
-            before, self.step = self.step, step
-            self.state, metrics = self._setup.advance(self.state, feed)
-            end = step == train.num_steps
-            self.stopped_by = self._asked()
-            last = end or bool(self.stopped_by)
-            sample = last or is_due(before, step, train.sample_every)
-            save = last or is_due(before, step, every)
-            evaluators = self._setup.judge.due(before, step, end)
-            yield Boundary(
-                step,
-                metrics,
-                waited,
-                self._setup.show(self.state.nets) if sample else None,
-                self._setup.snapshot(self.state) if save or evaluators else None,
-                save,
-                evaluators,
-            )
-            if last:
-                return
-
-
-def one_behind(boundaries: Iterator[Boundary]) -> Iterator[Boundary]:
-    """Yields each boundary when the next chunk is on its way, and the last also if that fails."""
-    waiting = next(boundaries, None)
-    while waiting is not None:
+        clock = ThreadPoolExecutor(1, thread_name_prefix="clock")
+        waiting = None
         try:
-            following = next(boundaries, None)
-        except Exception:
-            yield waiting
-            raise
-        yield waiting
-        waiting = following
+            for step in stops:
+                if waiting is not None and self._is_stopped():
+                    yield self._to_be_saved(waiting)
+                    return
+                try:
+                    following = self._begin(step, feeds, clock)
+                except Exception:
+                    if waiting is not None:
+                        yield waiting
+                    raise
+                if waiting is None:
+                    self._compile()
+                else:
+                    if waiting.evaluators:  # which would take longer beside a chunk, and it too
+                        wait([following.ended])
+                    yield waiting
+                waiting = following
+            if waiting is not None:
+                yield waiting
+        finally:
+            clock.shutdown(wait=False)
+
+    def stop(self, step: int) -> None:
+        """Notes that the run ends here, because a signal cut short what was due at a boundary."""
+        self.step, self.stopped_by = step, self._watch.asked()
+
+    def _is_stopped(self) -> bool:
+        self.stopped_by = self._watch.asked()
+        return bool(self.stopped_by)
+
+    def _begin(self, step: int, feeds: Iterator[Feed], clock: ThreadPoolExecutor) -> Boundary:
+        """Starts the chunk that ends at `step`."""
+        train, every = self._setup.config.train, self._setup.config.checkpoint.every_steps
+        begun = time.perf_counter()
+        feed = next(feeds)
+        waited = time.perf_counter() - begun
+        before, self.step = self.step, step
+        self.state, metrics = self._setup.advance(self.state, feed)
+        last = step == train.num_steps
+        is_sampled = last or is_due(before, step, train.sample_every)
+        save = last or is_due(before, step, every)
+        evaluators = self._setup.judge.due(before, step, last)
+        return Boundary(
+            step,
+            metrics,
+            begun,
+            waited,
+            clock.submit(_end, metrics),
+            is_sampled,
+            self._setup.show(self.state.nets) if is_sampled else None,
+            self._setup.snapshot(self.state) if save or evaluators else None,
+            save,
+            evaluators,
+            only_save=False,
+        )
+
+    def _to_be_saved(self, boundary: Boundary) -> Boundary:
+        """The boundary of the newest chunk as one that is saved, and no more."""
+        copy = boundary.snapshot or self._setup.snapshot(self.state)
+        return boundary._replace(images=None, snapshot=copy, save=True, only_save=True)
+
+    def _compile(self) -> None:
+        """Compiles what is needed at boundaries, while no chunk is measured that it would slow."""
+        self._setup.show(self.state.nets)
+        self._setup.snapshot(self.state)
+
+
+def _end(metrics: Metrics) -> float:
+    """When metrics were there, as `time.perf_counter` counts."""
+    jax.block_until_ready(metrics)
+    return time.perf_counter()
 
 
 def chunk_ends(first: int, total: int, size: int) -> list[int]:

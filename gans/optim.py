@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,35 +13,65 @@ import optax
 from gans.errors import UserError
 
 
+class Turns(NamedTuple):
+    """When in an iteration an optimizer takes its steps.
+
+    Attributes:
+      own: places of its steps among those that are taken in an iteration, ascending from 1.
+      all: how many those are.
+    """
+
+    own: tuple[int, ...]
+    all: int
+
+    def count(self, own_count: jax.Array) -> jax.Array:
+        """The steps that all have taken by the time of one's own step of a number, from 1."""
+        done, place = jnp.divmod(own_count - 1, len(self.own))
+        return self.all * done + jnp.asarray(self.own, own_count.dtype)[place]
+
+
 def adam(
-    learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+    learning_rate: optax.ScalarOrSchedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    turns: Turns | None = None,
 ) -> optax.GradientTransformation:
     """Adam as in the paper's algorithm 1, PyTorch and optax (Kingma and Ba 2015, arXiv:1412.6980).
 
     `m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`: epsilon is added to what was corrected.
+    With `turns`, t counts the steps of all whose turns they are.
     """
     return optax.chain(
-        _scale_by_adam(b1, b2, lambda correction: eps * correction),
+        _scale_by_adam(b1, b2, lambda correction: eps * correction, turns),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
 def keras_adam(
-    learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-7
+    learning_rate: optax.ScalarOrSchedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-7,
+    turns: Turns | None = None,
 ) -> optax.GradientTransformation:
     """Adam with the epsilon where Keras and the closing remark of the paper's section 2 have it.
 
     `sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)`: it differs from `adam` in the first
-    steps, where gradients are small.
+    steps, where gradients are small. With `turns`, t counts the steps of all whose turns they
+    are, as the one object does by which several models were compiled in Keras 2.
     """
     return optax.chain(
-        _scale_by_adam(b1, b2, lambda correction: eps),
+        _scale_by_adam(b1, b2, lambda correction: eps, turns),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
 def _scale_by_adam(
-    b1: float, b2: float, eps: Callable[[jax.Array], jax.Array | float]
+    b1: float,
+    b2: float,
+    eps: Callable[[jax.Array], jax.Array | float],
+    turns: Turns | None,
 ) -> optax.GradientTransformation:
     """Both forms of Adam, with the state of optax'; `eps` is given `sqrt(1 - b2^t)`."""
 
@@ -51,7 +82,7 @@ def _scale_by_adam(
         mu = jax.tree.map(lambda m, g: m + (1.0 - b1) * (g - m), state.mu, grads)
         nu = jax.tree.map(lambda v, g: v + (1.0 - b2) * (g * g - v), state.nu, grads)
         count = optax.safe_increment(state.count)
-        t = count.astype(jnp.float32)
+        t = (turns.count(count) if turns else count).astype(jnp.float32)
         correction = jnp.sqrt(1.0 - b2**t)
         rate, offset = correction / (1.0 - b1**t), eps(correction)
         updates = jax.tree.map(lambda m, v: rate * m / (jnp.sqrt(v) + offset), mu, nu)
@@ -81,7 +112,13 @@ _OF_ADAM = {"b1", "b2", "eps"}
 
 
 def optimizer(
-    name: str, *, learning_rate: float, schedule: str, num_steps: int, **constants: float
+    name: str,
+    *,
+    learning_rate: float,
+    schedule: str,
+    num_steps: int,
+    turns: Turns | None = None,
+    **constants: float,
 ) -> optax.GradientTransformation:
     """The optimizer called `name`, its rate following a schedule over `num_steps` iterations.
 
@@ -90,6 +127,7 @@ def optimizer(
       learning_rate: at the start.
       schedule: a key of `SCHEDULES`.
       num_steps: optimizer steps until a falling schedule ends.
+      turns: see `adam`; left out where the optimizer counts nothing, or each its own steps.
       **constants: of the optimizer. `b1`, `b2` and `eps` are left out where it has none, so
         that a config can change `name` alone.
 
@@ -107,4 +145,6 @@ def optimizer(
     if unknown := set(constants) - set(known) - _OF_ADAM:
         raise UserError(f"The optimizer {name!r} has no {', '.join(sorted(unknown))}.")
     constants = {key: value for key, value in constants.items() if key in known}
+    if turns and "turns" in known:
+        constants["turns"] = turns
     return make(SCHEDULES[schedule](learning_rate, num_steps), **constants)

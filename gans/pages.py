@@ -17,11 +17,11 @@ def samples_page(name: str, pictures: Sequence[tuple[int, str]]) -> str:
     """
     figures = "\n".join(
         f'<figure id="step{step}"><figcaption>step {step:,}</figcaption>'
-        f'<img src="{html.escape(path)}" alt="samples of step {step}" loading="lazy"></figure>'
+        f'<img src="{text(path)}" alt="samples of step {step}" loading="lazy"></figure>'
         for step, path in pictures
     )
     return _SAMPLES.format(
-        name=html.escape(name),
+        name=text(name),
         last=max(0, len(pictures) - 1),
         figures=figures,
         # A "<" would end the script early.
@@ -72,8 +72,8 @@ def count(number: int, noun: str) -> str:
 
 
 def text(value: Any) -> str:
-    """As HTML shows it."""
-    return html.escape(str(value))
+    """As HTML shows it; a byte of a file's name that is no UTF-8 becomes a question mark."""
+    return html.escape(str(value).encode("utf-8", "replace").decode())
 
 
 _PAGE = """<!doctype html>

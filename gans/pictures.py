@@ -20,6 +20,7 @@ def grid(
     title: str = "",
     labels: Sequence[str] = (),
     cell: int = 64,
+    side: int | None = None,
 ) -> Image.Image:
     """Images in rows, enlarged without smoothing, with a title above and a label over each column.
 
@@ -29,14 +30,20 @@ def grid(
       title: a line at the top, if any.
       labels: one for each column, or none.
       cell: the least size of an image on screen, in pixels.
+      side: the most pixels that all images together may have in width and in height, if there is
+        a limit: they are enlarged less then, or made smaller.
 
     Returns:
       An RGB picture.
     """
     count, height, width, _ = images.shape
-    zoom = max(1, math.ceil(cell / max(height, width)))
-    cell_w, cell_h = width * zoom + _GAP, height * zoom + _GAP
     rows = math.ceil(count / columns)
+    zoom = max(1, math.ceil(cell / max(height, width)))
+    if side is not None:
+        room = min((side / columns - _GAP) / width, (side / rows - _GAP) / height)
+        zoom = min(zoom, int(room) if room >= 1 else room)
+    width, height = (max(1, int(x * zoom)) for x in (width, height))
+    cell_w, cell_h = width + _GAP, height + _GAP
     font = ImageFont.load_default(_TEXT)
     line = _TEXT + _MARGIN
     top = line * bool(title) + line * bool(labels)
@@ -50,7 +57,8 @@ def grid(
         draw.text(place, _shortened(label, cell_w, font), fill="black", font=font, anchor="ma")
     for i, image in enumerate(images):
         tile = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
-        tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+        method = Image.Resampling.NEAREST if zoom >= 1 else Image.Resampling.BOX
+        tile = tile.resize((width, height), method)
         row, column = divmod(i, columns)
         picture.paste(tile, (_GAP + column * cell_w, top + _GAP + row * cell_h))
     return picture

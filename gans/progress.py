@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import time
 from collections.abc import Mapping
 
 from tqdm import tqdm
 
+from gans.stopwatch import Lap
+
 
 class Progress:
     """Shows step, epoch, images/s, time left and the game's summary.
+
+    A terminal that was closed, or a pipe nobody reads any more, is no reason to stop: what cannot
+    be shown is not.
 
     Args:
       name: of the run.
@@ -31,9 +36,7 @@ class Progress:
         shown: bool = True,
     ):
         self._total, self._batch_size, self._data_size = total, batch_size, data_size
-        self._shown = shown
-        # The clock starts at the first boundary, so that compiling does not count.
-        self._step, self._then = start, None
+        self._name, self._start, self._shown = name, start, shown
         self._plain = not sys.stderr.isatty()
         self._bar = tqdm(
             desc=name,
@@ -42,51 +45,65 @@ class Progress:
             unit="step",
             disable=self._plain or not shown,
             dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| "
-            "{n}/{total} [{elapsed}<{remaining}]{postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n}/{total} [{elapsed}]{postfix}",
         )
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_) -> None:
-        self._bar.close()
+        with _unread():
+            self._bar.close()
+
+    def begin(self, every: int) -> None:
+        """Says what is to come, because nothing is seen of compiling.
+
+        Args:
+          every: steps between two lines.
+        """
+        if self._start < self._total:
+            self.note(
+                f"{self._name}: at step {self._start} of {self._total}; the first steps are "
+                f"compiled, then there is a line every {every} steps."
+            )
 
     def advance(self, step: int) -> None:
         """Moves the bar to `step`."""
-        self._bar.update(step - self._bar.n)
-        if self._then is None:
-            self._step, self._then = step, time.perf_counter()
-
-    def leave_out(self, seconds: float) -> None:
-        """Takes time that went into something else than training out of the next speed."""
-        if self._then is not None:
-            self._then += seconds
+        with _unread():
+            self._bar.update(step - self._bar.n)
 
     def note(self, *lines: str) -> None:
         """Prints lines of their own, above the bar."""
         for line in lines if self._shown else ():
-            tqdm.write(line, file=sys.stderr)
+            with _unread():
+                tqdm.write(line, file=sys.stderr)
+                sys.stderr.flush()
 
-    def report(self, step: int, summary: Mapping[str, float]) -> float | None:
-        """Shows the summary, and the images/s since the last report, which it returns if known."""
-        now, done = time.perf_counter(), step - self._step
-        seconds_per_step = (now - self._then) / done if done else None
-        self._step, self._then = step, now
+    def report(self, step: int, summary: Mapping[str, float], lap: Lap | None) -> None:
+        """Shows where the run is.
+
+        Args:
+          step: iterations done.
+          summary: of the game.
+          lap: how fast it has been, if known.
+        """
         parts = [f"epoch {step * self._batch_size / self._data_size:.1f}"]
-        speed = self._batch_size / seconds_per_step if seconds_per_step else None
-        if speed:
-            parts.append(f"{speed:.0f} img/s")
+        if lap is not None:
+            parts.append(f"{self._batch_size / lap.training:.0f} img/s")
         for name, value in summary.items():
             shown = f"{value:.0%}" if name.startswith("accuracy") else f"{value:.3f}"
             parts.append(f"{name} {shown}")
-        if not self._shown:
-            return speed
-        if self._plain:
-            if seconds_per_step:
-                left = tqdm.format_interval((self._total - step) * seconds_per_step)
-                parts.append(f"ETA {left}")
-            print(" | ".join([f"step {step}/{self._total}", *parts]), file=sys.stderr, flush=True)
-        else:
-            self._bar.set_postfix_str(" ".join(parts), refresh=True)
-        return speed
+        if lap is not None:
+            parts.append(f"ETA {tqdm.format_interval((self._total - step) * lap.whole)}")
+        if self._shown and self._plain:
+            line = " | ".join([f"step {step}/{self._total}", *parts])
+            with _unread():
+                print(line, file=sys.stderr, flush=True)
+        elif self._shown:
+            with _unread():
+                self._bar.set_postfix_str(" ".join(parts), refresh=True)
+
+
+def _unread() -> contextlib.suppress:
+    # ValueError, if the stream was closed on this side.
+    return contextlib.suppress(OSError, ValueError)

@@ -3,16 +3,13 @@
 https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix publishes trained generators and
 writes `latest_net_G_A.pth` and the like while it trains: state dicts, names of layers with
 their tensors. A layer's name counts the modules before it, activations and padding
-included, so for each network here its counterpart's names are worked out. PyTorch is needed
-to read a file and for nothing else.
+included, so for each network here its counterpart's names are worked out. `gans.weight_files`
+reads the files.
 """
 
 from __future__ import annotations
 
-import pickle
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -33,66 +30,15 @@ Layers = Iterator[tuple[str, LeafPath]]
 
 # Running statistics that PyTorch before 0.4 kept of instance normalisation and never used.
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-_WRAPPERS = ("state_dict", "model_state_dict")
 # The fields, where a network has them, that make it the authors'.
 _FIELDS = {"upsampling": "transposed", "slope": 0.2, "affine": False, "use_bias": True}
-
-
-def load(path: str | Path) -> dict[str, np.ndarray]:
-    """The state dict in a file of `torch.save`; nothing in the file is executed.
-
-    Args:
-      path: the file. The dict may also be an entry `state_dict` of another one.
-
-    Returns:
-      The tensors by name, as arrays.
-
-    Raises:
-      UserError: there is no such file, it is no state dict, or PyTorch is not installed.
-    """
-    try:
-        import torch
-    except ImportError:
-        raise UserError(f"PyTorch is needed to read {path}: python -m pip install torch.") from None
-    try:
-        with warnings.catch_warnings():  # of oddities in files that are refused below
-            warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except pickle.UnpicklingError as error:
-        if "global" not in str(error).lower():
-            raise UserError(f"{path} is damaged, or no file of torch.save.") from error
-        raise UserError(
-            f"{path} holds Python objects, not only tensors; it is not read, for they could run "
-            "code: save the state_dict() of the network alone."
-        ) from error
-    except Exception as error:  # which ones, for a damaged file, is up to PyTorch
-        raise UserError(f"{path} is damaged, or no file of torch.save.") from error
-    for name in _WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-    if not isinstance(found, dict) or not found:
-        raise UserError(f"{path} holds a {type(found).__name__}, not the state dict of a network.")
-    for name, value in found.items():
-        if not isinstance(value, torch.Tensor):
-            raise UserError(
-                f"{path} is not the state dict of one network, for its entry {name!r} is a "
-                f"{type(value).__name__}: save the state_dict() of each network alone."
-            )
-    return {str(name): _as_array(value) for name, value in found.items()}
-
-
-def _as_array(tensor: Any) -> np.ndarray:
-    # numpy has no bfloat16.
-    return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
 
 
 def convert(weights: Weights, module: nn.Module, params: Any) -> dict[str, Any]:
     """The parameters of one of our networks from its counterpart's state dict.
 
     Args:
-      weights: as `load` returns them; names may begin with `module.`.
+      weights: as `weight_files.load` returns them; names may begin with `module.`.
       module: `resnet.Generator`, `unet.PaperGenerator`, `patchgan.Discriminator` or
         `patchgan.PixelDiscriminator`.
       params: parameters of `module`, of which only the shapes matter.
@@ -105,17 +51,15 @@ def convert(weights: Weights, module: nn.Module, params: Any) -> dict[str, Any]:
         message names the first tensor that differs.
     """
     _check_counterpart(module)
-    weights = {
-        name.removeprefix("module."): value
-        for name, value in weights.items()
-        if name.rpartition(".")[2] not in _BUFFERS
-    }
+    weights = {name.removeprefix("module."): value for name, value in weights.items()}
     wanted = {
         f"{layer}.{theirs}": (*path, ours)
         for layer, path in _LAYERS[type(module)](module, weights)
         for theirs, ours in (("weight", "kernel"), ("bias", "bias"))
     }
     shapes = {path: leaf.shape for path, leaf in flatten_dict(params).items()}
+    _check_normalisation(weights, wanted)
+    weights = {name: x for name, x in weights.items() if name.rpartition(".")[2] not in _BUFFERS}
     unwanted = [
         _described(name, value.shape) for name, value in weights.items() if name not in wanted
     ]
@@ -147,6 +91,19 @@ def _check_counterpart(module: nn.Module) -> None:
             raise UserError(
                 f"the network's {field} is {getattr(module, field)!r}, that of the PyTorch code "
                 f"is {value!r}."
+            )
+
+
+def _check_normalisation(weights: Weights, wanted: Collection[str]) -> None:
+    """Raises UserError for a normalisation with parameters, which no network here has."""
+    for name, value in weights.items():
+        layer, _, kind = name.rpartition(".")
+        if kind == "weight" and value.ndim == 1 and name not in wanted:
+            batch = f"{layer}.running_mean" in weights
+            what = "batch normalisation" if batch else "a normalisation with parameters"
+            raise UserError(
+                f"{layer} in the file is {what}, and the network has instance normalisation "
+                "without parameters: import one that was trained with --norm instance."
             )
 
 
@@ -187,7 +144,7 @@ def _resnet(module: resnet.Generator, weights: Weights) -> Layers:
     yield "model.4", ("Conv_1",)
     yield "model.7", ("Conv_2",)
     # A block trained with dropout has one more layer before its second convolution.
-    second = 6 if "model.10.conv_block.6.weight" in weights else 5
+    second = 6 if np.ndim(weights.get("model.10.conv_block.6.weight", 0)) == 4 else 5
     end = 10 + module.blocks
     for i in range(module.blocks):
         yield f"model.{10 + i}.conv_block.1", (f"ResidualBlock_{i}", "Conv_0")

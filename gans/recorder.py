@@ -1,9 +1,10 @@
-"""What the host makes of training: metrics, pictures, checkpoints, and an alarm."""
+"""What the host makes of training: metrics, checkpoints, pictures, and an alarm."""
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import evaluation
+from gans import evaluation, hosts
 from gans.best import Best
 from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
@@ -19,7 +20,10 @@ from gans.errors import UserError
 from gans.evaluation import Judge
 from gans.progress import Progress
 from gans.schedule import is_due
+from gans.standing import unjudged
 from gans.state import GanState, NetState
+from gans.stopping import Abandoned, Watch
+from gans.stopwatch import Stopwatch
 from gans.types import Metrics
 from gans.writers import RunWriter
 
@@ -30,21 +34,29 @@ class Boundary(NamedTuple):
     Attributes:
       step: iterations done.
       metrics: those of each of the chunk's steps, stacked.
+      begun: when the host set about the chunk, as `time.perf_counter` counts.
       waited: seconds that the host waited for the chunk's data.
-      images: samples, where some are due.
+      ended: when the metrics are there, as `time.perf_counter` counts, once they are.
+      is_sampled: whether samples are due.
+      images: samples, if they are due and made.
       snapshot: a copy of the state and which of its networks are finite, where a
         checkpoint or an evaluation is due.
       save: whether a checkpoint is due.
       evaluators: names of those that are due.
+      only_save: whether the run is to stop, and all else that is due is left to its next start.
     """
 
     step: int
     metrics: Metrics
+    begun: float
     waited: float
+    ended: Future[float]
+    is_sampled: bool
     images: jax.Array | None
     snapshot: tuple[GanState, Mapping[str, jax.Array]] | None
     save: bool
     evaluators: Sequence[str]
+    only_save: bool
 
 
 def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
@@ -59,7 +71,11 @@ def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
 
 
 class Recorder:
-    """The host's side of a boundary: checks, logs, pictures, checkpoints."""
+    """The host's side of a boundary: checks, logs, checkpoints, pictures.
+
+    A checkpoint comes before what takes longer, and its position says what else was due, so that
+    nothing is lost if the run ends in between.
+    """
 
     def __init__(
         self,
@@ -72,59 +88,98 @@ class Recorder:
         best: Best | None,
         writer: RunWriter,
         progress: Progress,
+        watch: Watch,
     ):
         self._config, self._info, self._judge, self._best = config, info, judge, best
-        self._summary, self._preview = summary, preview
+        self._summary, self._preview, self._watch = summary, preview, watch
         self._checkpoints, self._writer, self._progress = checkpoints, writer, progress
         # Sums over the steps since the last line of metrics, and how many they are.
         self._sums: dict[str, float] = {}
         self._count = 0
-        self._waited = 0.0
+        self._stopwatch = Stopwatch()
 
     def resume(
-        self, position: dict, copy: Callable[[], GanState], record: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Takes up what a checkpoint's position kept: sums, and evaluations that were cut off.
+        self,
+        position: dict,
+        copy: Callable[[], GanState],
+        show: Callable[[GanState], jax.Array],
+        record: Sequence[Mapping[str, Any]],
+    ) -> bool:
+        """Takes up what a checkpoint's position kept: sums, and what a stop or a kill cut off.
 
         Args:
           position: of the checkpoint.
           copy: makes a copy of its state.
+          show: makes samples of it.
           record: the evaluations so far, as `evaluation.read` gives them.
+
+        Returns:
+          Whether a signal left some of it to the next start again.
         """
         self._sums, self._count = dict(position.get("sums", {})), position.get("count", 0)
         step = position["iteration"]
-        done = {line["evaluator"] for line in record if line["step"] == step}
-        due = [
-            name
-            for name in position.get("evaluators", ())
-            if name not in done and name in self._config.evaluators
-        ]
-        if due:
-            self._evaluate(step, due, copy(), position)
+        # The first process alone knows what pictures there are, and all have to make them.
+        missing = position.get("picture", False) and not self._writer.has_samples(step)
+        if hosts.of_first(missing):
+            self._picture(step, show(copy()))
+        due = unjudged(position, record, self._config.evaluators)
+        if self._best is not None and step:
+            here = [line for line in record if line["step"] == step]
+            due += [name for name in self._best.lacks(here) if name not in due]
+        return bool(due) and not self._evaluate(step, due, copy(), position)
 
-    def record(self, boundary: Boundary) -> None:
+    def record(self, boundary: Boundary) -> bool:
         """Handles one boundary, in order; blocks until the device has come to it.
 
+        Returns:
+          Whether the run is to end here, with this state, because a signal came.
+
         Raises:
-          UserError: a loss or a network is not finite. Nothing of it was saved.
+          UserError: a loss or a network is not finite, and nothing of it was saved; or the record
+            or a checkpoint cannot be written.
         """
         step, metrics = boundary.step, jax.device_get(boundary.metrics)
         count = len(next(iter(metrics.values())))
         self._check_losses(step - count, metrics)
+        self._stopwatch.add(count, boundary.begun, boundary.ended.result(), boundary.waited)
         self._progress.advance(step)
         self._count += count
-        self._waited += boundary.waited
         for name, values in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(np.sum(values, dtype=np.float64))
         if is_due(step - count, step, self._config.train.log_every):
             self._log(step)
+        if boundary.save:
+            self.keep(boundary)
+        elif boundary.snapshot is not None:
+            self._check_networks(boundary)
+        if boundary.only_save:
+            return False
+        if boundary.save and self._watch.is_urgent():
+            return True
         if boundary.images is not None:
-            picture = self._preview.picture(
-                np.asarray(boundary.images), f"step {step:,}, epoch {self._epoch(step):.1f}"
-            )
-            self._writer.samples(step, self._epoch(step), picture)
-        if boundary.snapshot is not None:
-            self._handle(boundary, *boundary.snapshot)
+            self._picture(step, boundary.images)
+        if not boundary.evaluators:
+            return False
+        position = self._position(boundary)
+        return not self._evaluate(step, boundary.evaluators, boundary.snapshot[0], position)
+
+    def keep(self, boundary: Boundary) -> None:
+        """Saves the state of a boundary, unless it has been.
+
+        Raises:
+          UserError: a network is not finite, or the checkpoint before could not be written.
+        """
+        self._check_networks(boundary)
+        self._checkpoints.save(boundary.step, boundary.snapshot[0], self._position(boundary))
+
+    def _position(self, boundary: Boundary) -> dict:
+        return {
+            "iteration": boundary.step,
+            "sums": self._sums,
+            "count": self._count,
+            "picture": boundary.is_sampled,
+            "evaluators": list(boundary.evaluators),
+        }
 
     def _epoch(self, step: int) -> float:
         return step * self._config.data.batch_size / self._info.size
@@ -133,40 +188,39 @@ class Recorder:
         """Writes the means of the steps since the last line."""
         means = {name: total / self._count for name, total in self._sums.items()}
         summary = self._summary(means)
-        speed = self._progress.report(step, summary)
+        lap = self._stopwatch.lap()
         extra = {"epoch": self._epoch(step)}
-        if speed:
-            seconds = self._count * self._config.data.batch_size / speed
-            extra |= {"images_per_second": speed, "data_wait": min(1.0, self._waited / seconds)}
+        if lap is not None:
+            speed = self._config.data.batch_size / lap.training
+            extra |= {"images_per_second": speed, "data_wait": lap.waiting}
+        self._progress.report(step, summary, lap)
         self._writer.metrics(step, extra | summary | means)
-        self._sums, self._count, self._waited = {}, 0, 0.0
+        self._sums, self._count = {}, 0
 
-    def _handle(self, boundary: Boundary, state: GanState, finite: Mapping[str, jax.Array]) -> None:
-        """Saves and evaluates a state, as far as either is due."""
-        for name, is_finite in finite.items():
+    def _picture(self, step: int, images: jax.Array) -> None:
+        epoch = self._epoch(step)
+        title = f"step {step:,}, epoch {epoch:.1f}"
+        self._writer.samples(step, epoch, self._preview.picture(np.asarray(images), title))
+
+    def _check_networks(self, boundary: Boundary) -> None:
+        for name, is_finite in boundary.snapshot[1].items():
             if not is_finite:
                 raise UserError(self._diverged(f"a number in the {name}", boundary.step))
-        position = {
-            "iteration": boundary.step,
-            "sums": self._sums,
-            "count": self._count,
-            "evaluators": list(boundary.evaluators),
-        }
-        if boundary.save:
-            self._checkpoints.save(boundary.step, state, position)
-        if boundary.evaluators:
-            self._evaluate(boundary.step, boundary.evaluators, state, position)
 
     def _evaluate(
         self, step: int, evaluators: Sequence[str], state: GanState, position: dict
-    ) -> None:
-        start = time.perf_counter()
-        lines = self._judge.run(state.nets, step, evaluators)
-        self._progress.leave_out(time.perf_counter() - start)
-        self._writer.evaluations(lines)
-        self._progress.note(*map(evaluation.in_words, lines))
+    ) -> bool:
+        """Evaluates, and keeps what is best; False if a signal came before the end."""
+        try:
+            with self._watch.abandoning():
+                lines = self._judge.run(state.nets, step, evaluators)
+        except Abandoned:
+            return False
         if self._best is not None:
             self._best.offer(lines, state, position)
+        self._writer.evaluations(lines)
+        self._progress.note(*map(evaluation.in_words, lines))
+        return True
 
     def _check_losses(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
         wrong = {name: np.flatnonzero(~np.isfinite(values)) for name, values in metrics.items()}
@@ -181,7 +235,8 @@ class Recorder:
         raise UserError(self._diverged(" and ".join(terms or names), before + int(first) + 1))
 
     def _diverged(self, what: str, step: int) -> str:
-        self._checkpoints.wait()
+        with contextlib.suppress(UserError):  # a save that failed is no checkpoint either
+            self._checkpoints.wait()
         kept = self._checkpoints.latest_step()
         saved = (
             "there is no checkpoint yet"

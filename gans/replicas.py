@@ -7,39 +7,39 @@ a run folder of its own, from which it can go on alone, as if it had always been
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
-import signal
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, schema, stopping
+from gans import best, build, evaluation, hosts, lengths, parallel, paths, runs, schema, stopping
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
-from gans.loop import Loop, one_behind
+from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Boundary, Recorder, snapshot
 from gans.setup import Setup, set_up
 from gans.state import GanState
+from gans.stopping import Watch
 from gans.train import Interrupted
 from gans.types import Batch, Metrics
 from gans.update import update
-from gans.writers import RunWriter
+from gans.writers import RunWriter, say
 
 
 def seeds(config: ConfigDict, count: int) -> dict[str, ConfigDict]:
     """Configs like this one with `count` seeds from its own on, under names for their folders."""
     configs = {}
     for seed in range(config.seed, config.seed + count):
-        changed = config.copy_and_resolve_references()
+        changed = copy.deepcopy(config)
         changed.seed = seed
         configs[f"seed={seed}"] = changed
     return configs
@@ -56,10 +56,12 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
 
     Raises:
       UserError: as `gans.train.run`; the configs differ in more; or a run diverged.
-      Interrupted: SIGTERM or Ctrl-C came.
+      Interrupted: SIGTERM, SIGHUP or Ctrl-C came.
     """
     if hosts.are_several():
         raise UserError("Several runs in one program take one process: leave out --distributed.")
+    workdirs = [paths.expanded(workdir) for workdir in workdirs]
+    configs = [lengths.as_begun(*each) for each in zip(workdirs, configs, strict=True)]
     for workdir, config in zip(workdirs, configs, strict=True):
         runs.check(workdir, config)
         build.check_numbers(config)
@@ -67,7 +69,9 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     config = configs[0]
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
+    say(f"{workdirs[0].parent.name}: reading the data.")
     source = build.data_source(config.data)
+    config, *_ = configs = [lengths.of_data(each, source) for each in configs]
     alone = [set_up(config, mesh, source)]
     alone += [set_up(each, mesh, source, like=alone[0]) for each in configs[1:]]
     together = _side_by_side(alone, mesh)
@@ -80,12 +84,8 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
         loop, failed = _train(together, alone, workdirs, folders)
     if failed:
         raise UserError("\n".join(f"{workdirs[k]}: {error}" for k, error in failed.items()))
-    if loop.step < config.train.num_steps:
-        raise Interrupted(
-            f"Stopped by {signal.Signals(loop.stopped_by).name} at step {loop.step} of "
-            f"{config.train.num_steps}, which is saved; the same command goes on from there.",
-            loop.stopped_by,
-        )
+    if loop.stopped_by:
+        raise Interrupted(loop, config.train.num_steps)
 
 
 def _check_alike(configs: Sequence[ConfigDict]) -> None:
@@ -185,59 +185,104 @@ def _train(
     first = positions[0]["iteration"]
     failed: dict[int, UserError] = {}
     with contextlib.ExitStack() as stack:
-        recorders = {}
-        for k, (setup, workdir) in enumerate(zip(alone, workdirs, strict=True)):
-            recorder = _recorder(stack, setup, workdir, folders[k], first, shown=k == 0)
-            # An entry of an array is a copy.
-            copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
-            recorder.resume(positions[k], copy, evaluation.read(workdir))
-            recorders[k] = recorder
-        loop = Loop(together, stack.enter_context(stopping.watched(together.mesh)), state, first)
-        for boundary in one_behind(loop.boundaries()):
-            boundary = boundary._replace(metrics=jax.device_get(boundary.metrics))
-            for k in [k for k in recorders if k not in failed]:
-                try:
-                    recorders[k].record(_of(boundary, k))
-                except UserError as error:
-                    failed[k] = error
-                    print(f"{workdirs[k]}: {error}", file=sys.stderr)
-            if len(failed) == len(recorders):
-                break
-        for folder in folders:
-            folder.wait()
+        each = [
+            _writers(stack, setup, workdir, first, shown=k == 0)
+            for k, (setup, workdir) in enumerate(zip(alone, workdirs, strict=True))
+        ]
+        each[0].progress.begin(together.config.train.log_every)
+        with stopping.watched(together.mesh) as watch:
+            recorders = {
+                k: _recorder(setup, folders[k], each[k], watch) for k, setup in enumerate(alone)
+            }
+            loop = Loop(together, watch, state, first)
+            is_stopped = False
+            for k, recorder in recorders.items():
+                # An entry of an array is a copy.
+                copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
+                show = functools.partial(_show, alone[k])
+                record = evaluation.read(workdirs[k])
+                is_stopped |= recorder.resume(positions[k], copy, show, record)
+            if is_stopped:
+                loop.stop(first)
+            else:
+                _go_on(loop, recorders, workdirs, failed)
+            for k, folder in enumerate(folders):
+                if k not in failed:
+                    folder.wait()
+        for k, writers in enumerate(each):
+            if not loop.stopped_by and k not in failed:
+                writers.writer.animation()
     return loop, failed
 
 
-def _recorder(
-    stack: contextlib.ExitStack,
-    setup: Setup,
-    workdir: Path,
-    checkpoints: Checkpoints,
-    first: int,
-    shown: bool,
-) -> Recorder:
-    config, info = setup.config, setup.info
-    writer = stack.enter_context(RunWriter(workdir, first))
-    stack.callback(writer.animation)
+def _go_on(
+    loop: Loop,
+    recorders: Mapping[int, Recorder],
+    workdirs: Sequence[Path],
+    failed: dict[int, UserError],
+) -> None:
+    """Trains to the end, or until a signal came or all runs have failed."""
+    for boundary in loop.boundaries():
+        boundary = boundary._replace(metrics=jax.device_get(boundary.metrics))
+        is_stopped = False
+        for k in [k for k in recorders if k not in failed]:
+            try:
+                is_stopped |= recorders[k].record(_of(boundary, k))
+            except UserError as error:
+                failed[k] = error
+                say(f"{workdirs[k]}: {error}")
+        if len(failed) == len(recorders):
+            return
+        if is_stopped:
+            for k in [k for k in recorders if k not in failed]:
+                recorders[k].keep(_of(boundary, k))
+            loop.stop(boundary.step)
+            return
+
+
+class _Writers(NamedTuple):
+    """What is written of one run."""
+
+    writer: RunWriter
+    progress: Progress
+    best: best.Best | None
+
+
+def _writers(
+    stack: contextlib.ExitStack, setup: Setup, workdir: Path, first: int, shown: bool
+) -> _Writers:
+    config = setup.config
     progress = Progress(
         workdir.parent.name,
         first,
         config.train.num_steps,
         config.data.batch_size,
-        info.size,
+        setup.info.size,
         shown=shown,
     )
+    stack.enter_context(progress)
+    writer = stack.enter_context(RunWriter(workdir, first))
+    return _Writers(writer, progress, stack.enter_context(best.keeping(workdir, config)))
+
+
+def _recorder(setup: Setup, checkpoints: Checkpoints, to: _Writers, watch: Watch) -> Recorder:
     return Recorder(
-        config,
-        info,
+        setup.config,
+        setup.info,
         setup.game.summary,
         setup.preview,
         checkpoints,
         setup.judge,
-        stack.enter_context(best.keeping(workdir, config)),
-        writer,
-        stack.enter_context(progress),
+        to.best,
+        to.writer,
+        to.progress,
+        watch,
     )
+
+
+def _show(setup: Setup, state: GanState) -> jax.Array:
+    """The samples of one run alone."""
+    return setup.show(state.nets)
 
 
 def _of(boundary: Boundary, k: int) -> Boundary:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jax
 from ml_collections import ConfigDict
 
-from gans import build, hosts, locks, reading, schema
+from gans import build, finite, hosts, locks, reading, schema
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.source import DataInfo
 from gans.errors import UserError
@@ -33,6 +33,7 @@ _FREE = (
     "preview.",
     "data.data_dir",
     "data.resident_mib",
+    "data.max_megapixels",
     "mesh.",
     "evaluators.",
 )
@@ -160,6 +161,12 @@ def read_config(workdir: Path) -> ConfigDict:
         return schema.from_plain(stored)
 
 
+def younger(workdir: Path, config: ConfigDict) -> list[str]:
+    """The fields of a config, flat, that did not exist yet when the run in a folder began."""
+    stored = flatten(reading.read_json(workdir / "config.json"))
+    return [field for field in flatten(config.to_dict()) if field not in stored]
+
+
 def read_info(workdir: Path) -> DataInfo:
     """The facts about the data of a run.
 
@@ -198,7 +205,8 @@ def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Re
     """A run's state at a step.
 
     Raises:
-      UserError: there is no such checkpoint, or the config makes no state.
+      UserError: there is no such checkpoint, the config makes no state, or a network has numbers
+        that are not finite.
     """
     with _naming(workdir / "config.json"), build.fitting():
         build.check_numbers(config)
@@ -213,4 +221,11 @@ def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Re
         )
     if restored is None:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
+    for name, net in restored.state.nets.items():
+        net = net.averaged()
+        finite.require(
+            {"params": net.params, "model_state": net.model_state},
+            f"The {name} of step {restored.step} in {workdir}",
+            "choose an earlier --step, or train it anew.",
+        )
     return restored

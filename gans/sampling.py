@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import runs
+from gans import paths, runs
 from gans.errors import UserError
 from gans.pixels import to_uint8
 from gans.state import NetState
@@ -168,7 +168,7 @@ def load(workdir: str | Path, *, step: runs.Step = None) -> Sampler:
     Raises:
       UserError: there is no run, no such checkpoint, or no generator that takes latents.
     """
-    workdir = Path(workdir)
+    workdir = paths.expanded(workdir)
     config = runs.read_config(workdir)
     if not is_latent(config):
         raise UserError(

@@ -40,6 +40,8 @@ class _Optimizer(_Named):
     learning_rate: reading.Number
     schedule: str = "constant"
     ema_decay: reading.Number = 0.0
+    ema_warmup: reading.Number = 0.0
+    shared_count: bool = False
 
 
 class _Loss(_Section):

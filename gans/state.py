@@ -24,6 +24,9 @@ class NetState(train_state.TrainState):
       ema_model_state: the same average of `model_state`: the running statistics of the
         raw parameters would not suit the averaged ones.
       ema_decay: decay of the averages for each move, in [0, 1).
+      ema_warmup: while few moves are done the decay is lower: at most `(1 + t) / (ema_warmup + t)`
+        after `t` of them, as of TensorFlow's ExponentialMovingAverage, where it is 10. So what
+        the network began with is soon forgotten. 0 for none.
       remat: whether training computes a forward pass anew for its gradient instead of
         keeping what it computed: less memory, more time (Chen et al. 2016, arXiv:1604.06174).
         On accelerators: XLA for the CPU sees the same pass twice, and computes and keeps one.
@@ -33,6 +36,7 @@ class NetState(train_state.TrainState):
     ema_params: Any = None
     ema_model_state: Any = None
     ema_decay: float = struct.field(pytree_node=False, default=0.0)
+    ema_warmup: float = struct.field(pytree_node=False, default=0.0)
     remat: bool = struct.field(pytree_node=False, default=False)
 
     def __call__(
@@ -61,11 +65,19 @@ class NetState(train_state.TrainState):
         state = self.apply_gradients(grads=grads)
         if self.ema_params is None:
             return state
-        rate = 1.0 - self.ema_decay
+        rate = self._rate()
         return state.replace(
             ema_params=optax.incremental_update(state.params, self.ema_params, rate),
             ema_model_state=optax.incremental_update(state.model_state, self.ema_model_state, rate),
         )
+
+    def _rate(self) -> float | jax.Array:
+        """One less the decay of the averages at the move that comes next."""
+        rate = 1.0 - self.ema_decay
+        if self.ema_warmup <= 1.0:
+            return rate
+        t = jnp.asarray(self.step, jnp.float32)
+        return jnp.maximum(rate, (self.ema_warmup - 1.0) / (self.ema_warmup + t))
 
     def averaged(self) -> NetState:
         """The network with its averaged parameters and statistics, where it keeps them."""
@@ -99,6 +111,7 @@ def create_net(
     inputs: tuple[jax.Array, ...],
     tx: optax.GradientTransformation,
     ema_decay: float = 0.0,
+    ema_warmup: float = 0.0,
     remat: bool = False,
 ) -> NetState:
     """Initialises one network; `ema_decay` 0 keeps no average."""
@@ -114,6 +127,7 @@ def create_net(
         ema_params=ema_params if ema_decay else None,
         ema_model_state=ema_model_state if ema_decay else None,
         ema_decay=ema_decay,
+        ema_warmup=ema_warmup,
         remat=remat,
     )
 
@@ -127,6 +141,7 @@ def create_state(
     optimizers: Mapping[str, optax.GradientTransformation],
     weights: Mapping[str, float],
     ema_decays: Mapping[str, float] | None = None,
+    ema_warmups: Mapping[str, float] | None = None,
     remat: bool = False,
 ) -> GanState:
     """The state at step 0. Pure: can be run under `jax.jit` and `jax.eval_shape`.
@@ -139,18 +154,25 @@ def create_state(
       optimizers: the optimizer of each network, by name.
       weights: the weight of each loss term, by name.
       ema_decays: by name, for the networks of which an average is kept.
+      ema_warmups: by name, for those whose average warms up.
       remat: as in `NetState`, for all networks.
     """
     run_key, draw_key, *net_keys = jax.random.split(key, 2 + len(nets))
     inputs = game.inputs(batch, game.draw(draw_key, batch, None))
     keys = dict(zip(sorted(nets), net_keys, strict=True))
-    decays = ema_decays or {}
+    decays, warmups = ema_decays or {}, ema_warmups or {}
     return GanState(
         step=jnp.zeros((), jnp.int32),
         key=run_key,
         nets={
             name: create_net(
-                keys[name], module, inputs[name], optimizers[name], decays.get(name, 0.0), remat
+                keys[name],
+                module,
+                inputs[name],
+                optimizers[name],
+                decays.get(name, 0.0),
+                warmups.get(name, 0.0),
+                remat,
             )
             for name, module in nets.items()
         },

@@ -5,6 +5,7 @@ Whatever two evaluators ask for alike is made once.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -76,18 +77,29 @@ class Reference:
         return build.data_source(data)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019
-    def test(self, num: int) -> Mapping[str, np.ndarray]:
-        """Test images of two domains, at most `num` of each: uint8 `[n, H, W, C]`."""
+    def unpaired(self, num: int) -> Unpaired:
+        """The images of two domains, with at most `num` test images of each."""
         data = self.config.data.copy_and_resolve_references()
         data.test_images = num
-        return build.data_source(data).test
+        return build.data_source(data)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019
     def view(self, net: str, weights: str, num: int, split: str, seed: int) -> View:
         """Real images of one domain as a network sees them."""
-        return views.reference(
-            self.net(net, weights), self.source(split), num, seed=seed, mesh=self.mesh
-        )
+        source = self.source(split)
+        view = views.reference(self.net(net, weights), source, num, seed=seed, mesh=self.mesh)
+        places = views.choice(source, num, seed=seed)
+        return dataclasses.replace(view, share=self._share(source, split, places))
+
+    def _share(self, source: Source, split: str, places: np.ndarray) -> float | None:
+        """How large a part of the images trained on is at these places of a source."""
+        if not split or split == self.config.data.get("split"):
+            return len(places) / len(source)
+        try:
+            trained = self.source("").digests()
+        except UserError:  # as where only the split is at hand
+            return None
+        return len(trained & source.digests(places)) / len(trained)
 
 
 class Subject:

@@ -6,6 +6,7 @@ metrics, pictures and checkpoints of the one before. So the device never waits f
 
 from __future__ import annotations
 
+import functools
 import signal
 from pathlib import Path
 
@@ -13,25 +14,28 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, parallel, runs, schema, stopping
+from gans import best, build, evaluation, hosts, lengths, parallel, paths, runs, schema, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.loop import Loop, one_behind
+from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Recorder
 from gans.setup import Setup, set_up
 from gans.state import GanState
-from gans.writers import NoWriter, RunWriter
+from gans.writers import NoWriter, RunWriter, say
 
 
 class Interrupted(Exception):
     """A signal asked the run to stop, and its state is saved. `number` is the signal's."""
 
-    def __init__(self, message: str, number: int):
-        super().__init__(message)
-        self.number = number
+    def __init__(self, loop: Loop, total: int):
+        super().__init__(
+            f"Stopped by {signal.Signals(loop.stopped_by).name} at step {loop.step} of {total}, "
+            "which is saved; the same command goes on from there."
+        )
+        self.number = loop.stopped_by
 
 
 def run(
@@ -50,11 +54,13 @@ def run(
       The state at the end.
 
     Raises:
-      UserError: the config, the data or the run folder is not right, or a loss became NaN.
-      Interrupted: SIGTERM or Ctrl-C came.
+      UserError: the config, the data or the run folder is not right, a loss became NaN, or a
+        checkpoint or the record could not be written.
+      Interrupted: SIGTERM, SIGHUP or Ctrl-C came.
     """
-    workdir = Path(workdir)
+    workdir = paths.expanded(workdir)
     # Cheap checks first: data may take minutes to load.
+    config = lengths.as_begun(workdir, config)
     hosts.require_same(schema.flatten(schema.to_plain(config)))
     runs.check(workdir, config)
     build.check_numbers(config)
@@ -63,20 +69,19 @@ def run(
     build.game(config)
     build.nets(config)
 
+    if hosts.is_first():
+        say(f"{workdir.name}: reading the data.")
     with hosts.first_ahead():  # which may have to download the data for all
         source = build.data_source(config.data) if source is None else source
+    config = lengths.of_data(config, source)
     setup = set_up(config, mesh, source)
     with (
         runs.opened(workdir, config, setup.info),
         Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints,
     ):
         loop = _train(setup, workdir, checkpoints)
-    if loop.step < config.train.num_steps:
-        raise Interrupted(
-            f"Stopped by {signal.Signals(loop.stopped_by).name} at step {loop.step} of "
-            f"{config.train.num_steps}, which is saved; the same command goes on from there.",
-            loop.stopped_by,
-        )
+    if loop.stopped_by:
+        raise Interrupted(loop, config.train.num_steps)
     return loop.state
 
 
@@ -87,7 +92,6 @@ def _train(setup: Setup, workdir: Path, checkpoints: Checkpoints) -> Loop:
     setup.judge.prepare()
     first, total = position["iteration"], config.train.num_steps
     with (
-        RunWriter(workdir, first) if hosts.is_first() else NoWriter() as writer,
         Progress(
             workdir.name,
             first,
@@ -96,29 +100,42 @@ def _train(setup: Setup, workdir: Path, checkpoints: Checkpoints) -> Loop:
             info.size,
             shown=hosts.is_first(),
         ) as progress,
+        RunWriter(workdir, first, progress.note) if hosts.is_first() else NoWriter() as writer,
         best.keeping(workdir, config) as kept,
-        stopping.watched(setup.mesh) as asked,
     ):
-        recorder = Recorder(
-            config,
-            info,
-            setup.game.summary,
-            setup.preview,
-            checkpoints,
-            setup.judge,
-            kept,
-            writer,
-            progress,
-        )
-        recorder.resume(position, lambda: jax.tree.map(jnp.copy, state), evaluation.read(workdir))
-        loop = Loop(setup, asked, state, first)
-        try:
-            for boundary in one_behind(loop.boundaries()):
-                recorder.record(boundary)
+        progress.begin(config.train.log_every)
+        with stopping.watched(setup.mesh) as watch:
+            recorder = Recorder(
+                config,
+                info,
+                setup.game.summary,
+                setup.preview,
+                checkpoints,
+                setup.judge,
+                kept,
+                writer,
+                progress,
+                watch,
+            )
+            loop = Loop(setup, watch, state, first)
+            record = hosts.of_first(evaluation.read(workdir) if hosts.is_first() else None)
+            copy = functools.partial(jax.tree.map, jnp.copy, state)
+            if recorder.resume(position, copy, lambda state: setup.show(state.nets), record):
+                loop.stop(first)
+            else:
+                _go_on(loop, recorder)
             checkpoints.wait()
-        finally:
+        if not loop.stopped_by:
             writer.animation()
     return loop
+
+
+def _go_on(loop: Loop, recorder: Recorder) -> None:
+    for boundary in loop.boundaries():
+        if recorder.record(boundary):
+            recorder.keep(boundary)
+            loop.stop(boundary.step)
+            return
 
 
 def _start_or_resume(setup: Setup, checkpoints: Checkpoints) -> tuple[GanState, dict]:

@@ -17,7 +17,7 @@ from flax import struct
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from gans import build
+from gans import build, paths
 from gans.data.pipeline import Pipeline, make_pipeline
 from gans.data.source import Augment, Source
 from gans.errors import UserError
@@ -72,6 +72,7 @@ def run(data: ConfigDict, recipe: Recipe, *, train: str, test: str, out: Path) -
     Raises:
       UserError: the images have no labels, or the data cannot be loaded.
     """
+    out = paths.expanded(out)
     sources = [_labelled(data, split) for split in (train, test)]
     source = dataclasses.replace(sources[0], augment=moved(recipe.shift, recipe.flip))
     pipeline = make_pipeline(

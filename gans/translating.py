@@ -4,8 +4,10 @@ import gans
 translator = gans.load_translator("runs/monet", direction="b_to_a")
 painted = translator.translate(PIL.Image.open("photo.jpg"))
 
-A picture of any size keeps it. One of up to two megapixels is given to the network as it is.
-A larger one is translated in overlapping tiles, blended where they meet, so that memory holds
+A picture of any size keeps it. One of up to two megapixels is given to the network whole: as it
+is, if its sides are multiples of what the network halves and it is no smaller than the images of
+training, or than 8 pixels at the network's innermost map; otherwise mirrored up to that. A larger
+one is translated in overlapping tiles, blended where they meet, so that memory holds
 the feature maps of a megapixel, one row of tiles as float32, and the picture itself twice: for
 50 megapixels 0.4 GB, and the maps, 0.3 GB each in the paper's ResNet.
 
@@ -33,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import build, runs, tiles
+from gans import build, paths, runs, tiles
 from gans.data import images
 from gans.errors import UserError
 from gans.moments import Estimate, Moments, shared_moments
@@ -47,7 +49,7 @@ _AT_ONCE = 2**21  # pixels of a picture that a local network is given as it is
 _TILE = 512  # pixels of a local network's tiles
 _OVERLAP = 64  # what neighbours share of them
 _WHOLE = 2  # a network whose innermost map is at most this wide in training sees whole images
-_LEAST = 8  # the least width of the innermost map of any other
+_LEAST = 8  # the least width of the innermost map of any other, unless training had less
 _PATCH = 256  # pixels of the patches that a local network's moments are pooled from
 
 
@@ -80,7 +82,8 @@ class Translator:
             self.at_once, self._unit, self._least = 0, 1, image_size
         else:
             self.tile, self.patch, self.overlap = max(_TILE, image_size), _PATCH, _OVERLAP
-            self.at_once, self._unit, self._least = _AT_ONCE, multiple, _LEAST * multiple
+            self.at_once, self._unit = _AT_ONCE, multiple
+            self._least = min(_LEAST * multiple, image_size)
 
     def translate(
         self,
@@ -154,9 +157,11 @@ def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
         if shape[2:] == (channels,):
             return picture
         picture = Image.fromarray(picture[..., 0] if shape[2:] == (1,) else picture)
+    if not (picture.width and picture.height):
+        raise UserError(f"The picture has no pixel: it is {picture.width} x {picture.height}.")
     try:
         pixels = np.asarray(images.upright(picture, channels))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises errors of many types for bad files.
         raise UserError(f"The picture cannot be read: {error}.") from error
     return pixels[..., None] if channels == 1 else pixels
 
@@ -174,7 +179,7 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = No
     """
     if direction not in DIRECTIONS:
         raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
-    workdir, name = Path(workdir), DIRECTIONS[direction]
+    workdir, name = paths.expanded(workdir), DIRECTIONS[direction]
     config = runs.read_config(workdir)
     if name not in config.nets:
         raise UserError(

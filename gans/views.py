@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gans import cache, hosts, parallel
+from gans import archives, cache, hosts, parallel
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.features.network import FeatureNet
@@ -47,6 +46,8 @@ class View:
       features: float32 `[N, D]`.
       logits: float32 `[N, K]`.
       labels: int32 `[N]`, or None.
+      share: of real images, how large a part of those trained on is among them; None where that
+        is not known.
     """
 
     net: str
@@ -55,6 +56,7 @@ class View:
     features: np.ndarray
     logits: np.ndarray
     labels: np.ndarray | None
+    share: float | None = 1.0
 
     def __len__(self) -> int:
         return len(self.features)
@@ -145,7 +147,7 @@ def reference(
         digest.update(np.ascontiguousarray(block.images))
         digest.update(b"" if block.labels is None else np.ascontiguousarray(block.labels))
     path = cache.folder() / "views" / f"{digest.hexdigest()[:32]}.npz"
-    view = _cached(path, net, source)
+    view = _cached(path, net, source, len(choice(source, count, seed=seed)))
     if hosts.all_agree(view is not None):
         return view
     view = look(net, real(source, count, seed=seed), mesh, source.classes)
@@ -158,11 +160,20 @@ def reference(
     return view
 
 
-def _cached(path: Path, net: FeatureNet, source: Source) -> View | None:
-    """The view in a file, or None if it is not there or damaged."""
+def _cached(path: Path, net: FeatureNet, source: Source, count: int) -> View | None:
+    """The view of `count` images in a file, or None if it is not there, or is not such a view."""
     try:
-        with np.load(path) as file:
-            arrays = file["features"], file["logits"], file.get("labels")
-            return View(net.name, net.classes, source.classes, *arrays)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        arrays = archives.load_npz(path)
+    except (FileNotFoundError, UserError):
         return None
+    image = jax.ShapeDtypeStruct((1, *source.images[0].shape), np.uint8)
+    seen = jax.eval_shape(net.apply, net.variables, image)
+    wanted = {name: ((count, x.shape[1]), np.float32) for name, x in seen._asdict().items()}
+    if source.classes:
+        wanted["labels"] = ((count,), np.int32)
+    if {name: (x.shape, x.dtype) for name, x in arrays.items()} != wanted:
+        return None
+    if not all(np.isfinite(x).all() for x in arrays.values()):
+        return None
+    labels = arrays.get("labels")
+    return View(net.name, net.classes, source.classes, arrays["features"], arrays["logits"], labels)

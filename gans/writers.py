@@ -1,135 +1,146 @@
-"""The files of a run folder: metrics, TensorBoard events, pictures, animation, JSON.
+"""The files of a run folder that grow with training.
 
 config.json, data.json    what was asked for, and the facts about the data
 metrics.jsonl             one JSON object a line, `step` and `time` in each
 evaluations.jsonl         see `gans.evaluation`
 events.out.tfevents.*     the same for TensorBoard, and the sample grids
-samples/*.png             the grids, named by epoch and step
-samples.gif               all of them, one after another
+samples/*.png             the grids, named by epoch and step: see `gans.samples_folder`
 samples.html              all of them under a slider
+samples.gif               all of them, one after another; made when training is complete
 superseded/               what stood here when the run had to begin anew
 checkpoints/              see `gans.checkpoints`
+
+metrics.jsonl and evaluations.jsonl are the record: a run that cannot write them ends. The others
+are for looking at, and one that cannot be written is left out.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
+import math
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from gans import records
+from gans.animation import save_animation
+from gans.beside import Beside
 from gans.errors import UserError
-from gans.files import append_lines, atomic, save_picture
-from gans.pages import samples_page
+from gans.events import Events
+from gans.files import append_lines, atomic, remove_temporaries
+from gans.samples_folder import SamplesFolder
 
-_RECORD = ("metrics.jsonl", "evaluations.jsonl", "samples", "samples.gif", "samples.html")
-_FRAME_MS = 150
-_LAST_FRAME_MS = 2000
+_METRICS, _EVALUATIONS, _ANIMATION = "metrics.jsonl", "evaluations.jsonl", "samples.gif"
+_RECORD = (_METRICS, _EVALUATIONS, "samples", _ANIMATION, "samples.html")
+_JSON = ("config.json", "data.json")
 
-
-def save_animation(path: Path, pictures: list[Path]) -> None:
-    """Writes a GIF with a frame for each picture, in order; without pictures, nothing."""
-    if not pictures:
-        return
-    # A picture wider than the first, because its caption is longer, would be cut.
-    sizes = [_size(path) for path in pictures]
-    size = (max(width for width, _ in sizes), max(height for _, height in sizes))
-    frames = (_frame(path, size) for path in pictures)  # one in memory at a time
-    durations = [_FRAME_MS] * (len(pictures) - 1) + [_LAST_FRAME_MS]
-    with atomic(path) as file:
-        next(frames).save(
-            file, "GIF", save_all=True, append_images=frames, duration=durations, loop=0
-        )
+# TensorBoard shows ten pictures of all it is given: after the first of a start, fewer and fewer
+# are, and the large ones smaller.
+_DENSE = 50
+_EVENT_SIDE = 640  # pixels
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
-
-
-def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
-    canvas = Image.new("RGB", size, "white")
-    with Image.open(path) as picture:
-        canvas.paste(picture)
-    return canvas.quantize(256)
+def say(sentence: str) -> None:
+    """Prints a sentence for the person at the keyboard, if anybody listens."""
+    with contextlib.suppress(OSError, ValueError):
+        print(sentence, file=sys.stderr, flush=True)
 
 
 class RunWriter:
     """Writes one run's metrics and sample grids; continues the files of a resumed run.
 
     Args:
-      workdir: the run folder.
+      workdir: the run folder, which nobody else writes to.
       step: where the run starts from. What an earlier start wrote beyond it is dropped,
         because it is about to be written again; all of it, for want of a checkpoint, is
         moved to `superseded/`.
+      say: where to put a sentence about files that are left out.
+
+    Raises:
+      UserError: the record cannot be written.
     """
 
-    def __init__(self, workdir: Path, step: int):
-        import logging
-
-        from tensorboardX import SummaryWriter
-
-        logging.getLogger("tensorboardX").setLevel(logging.WARNING)
+    def __init__(self, workdir: Path, step: int, say: Callable[[str], None] = say):
         self._workdir = workdir
-        self._samples = workdir / "samples"
-        if step == 0:
-            _supersede(workdir)
-        for name in ("metrics.jsonl", "evaluations.jsonl"):
-            _drop_lines_after(workdir / name, step)
-        for path, at in self._grids():
-            if at > step:
-                path.unlink()
-        self._metrics = (workdir / "metrics.jsonl").open("a", buffering=1)
-        self._events = SummaryWriter(str(workdir), purge_step=step + 1)
+        self._samples, self._events = SamplesFolder(workdir), Events(workdir, step)
+        self._pictures = Beside("Sample pictures", say)
+        self._page = Beside("The pages of sample pictures", say)
+        self._tensorboard = Beside("TensorBoard's events", say)
+        self._moving = Beside("The animations", say)
+        self._count = 0  # of the pictures of this start
+        with _in_words(workdir):
+            remove_temporaries(workdir, *_RECORD, *_JSON)
+            if step == 0:
+                _supersede(workdir)
+            for name in (_METRICS, _EVALUATIONS):
+                _drop_lines_after(workdir / name, step)
+        append_lines(workdir / _METRICS, [])  # so that it is known at once if it cannot be
+        with self._pictures.attempt():
+            self._samples.drop_after(step)
 
     def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(self, *_) -> None:
-        self._metrics.close()
         self._events.close()
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Appends one line to metrics.jsonl, and scalars to TensorBoard."""
-        line = {"step": step, "time": round(time.time(), 3)}
-        line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
-        try:
-            self._metrics.write(json.dumps(line) + "\n")
-            for name, value in metrics.items():
-                self._events.add_scalar(name, value, step)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write {self._metrics.name}: {error.strerror or error}."
-            ) from error
+        """Appends one line to metrics.jsonl, and scalars to TensorBoard.
 
-    def evaluations(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Appends lines to evaluations.jsonl, and their values to TensorBoard."""
-        append_lines(self._workdir / "evaluations.jsonl", lines)
-        for line in lines:
-            for name, value in line["values"].items():
-                self._events.add_scalar(f"{line['evaluator']}/{name}", value, line["step"])
+        Raises:
+          UserError: the line cannot be written.
+        """
+        metrics = {name: float(f"{value:.6g}") for name, value in _finite(metrics).items()}
+        append_lines(
+            self._workdir / _METRICS, [{"step": step, "time": round(time.time(), 3)} | metrics]
+        )
+        with self._tensorboard.attempt():
+            self._events.scalars(step, metrics)
+
+    def evaluations(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Appends lines to evaluations.jsonl, and their values to TensorBoard.
+
+        Raises:
+          UserError: they cannot be written.
+        """
+        lines = [{**line, "values": _finite(line["values"])} for line in lines]
+        append_lines(self._workdir / _EVALUATIONS, lines)
+        with self._tensorboard.attempt():
+            for line in lines:
+                named = {f"{line['evaluator']}/{name}": x for name, x in line["values"].items()}
+                self._events.scalars(line["step"], named)
+
+    def has_samples(self, step: int) -> bool:
+        """Whether there is a sample grid of a step."""
+        return self._samples.has(step)
 
     def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
         """Saves a sample grid as a PNG and for TensorBoard, and puts it on the page of all."""
-        save_picture(self._samples / f"epoch_{int(epoch):04d}_step_{step:07d}.png", picture)
-        self._events.add_image("samples", np.asarray(picture), step, dataformats="HWC")
-        shown = [(step, f"samples/{path.name}") for path, step in self._grids()]
-        with atomic(self._workdir / "samples.html") as file:
-            file.write(samples_page(self._workdir.resolve().name, shown).encode())
+        png = b""
+        with self._pictures.attempt():
+            png = _encoded(picture)
+            self._samples.add(step, epoch, png)
+        with self._page.attempt():
+            self._samples.write_page()
+        stride = 2 ** max(0, int(math.log2((self._count + 1) / _DENSE)))
+        if self._count % stride == 0:
+            with self._tensorboard.attempt():
+                small = _shrunk(picture)
+                png = _encoded(small) if small is not picture or not png else png
+                self._events.picture(step, "samples", small.size, png)
+        self._count += 1
 
     def animation(self) -> None:
-        """Makes the GIF of all sample grids so far."""
-        save_animation(self._workdir / "samples.gif", [path for path, _ in self._grids()])
-
-    def _grids(self) -> list[tuple[Path, int]]:
-        """Every sample grid with its step, in order."""
-        paths = self._samples.glob("epoch_*_step_*.png")
-        return sorted(((path, int(path.stem.split("_")[-1])) for path in paths), key=lambda x: x[1])
+        """Makes the GIF of all sample grids, unless it is newer than all of them."""
+        path = self._workdir / _ANIMATION
+        with self._moving.attempt():
+            if not (path.exists() and path.stat().st_mtime_ns >= self._samples.newest()):
+                save_animation(path, self._samples.paths())
 
 
 class NoWriter:
@@ -147,11 +158,45 @@ class NoWriter:
     def evaluations(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Nothing."""
 
+    def has_samples(self, step: int) -> bool:
+        """There are none."""
+        return False
+
     def samples(self, step: int, epoch: float, picture: Image.Image) -> None:
         """Nothing."""
 
     def animation(self) -> None:
         """Nothing."""
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """Those that JSON knows."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    """As a PNG."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    """The picture itself, if it is small enough for TensorBoard."""
+    if max(picture.size) <= _EVENT_SIDE:
+        return picture
+    small = picture.copy()
+    small.thumbnail((_EVENT_SIDE, _EVENT_SIDE), Image.Resampling.BOX)
+    return small
+
+
+@contextlib.contextmanager
+def _in_words(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or workdir
+        raise UserError(f"Cannot write {place}: {error.strerror or error}.") from error
 
 
 def _supersede(workdir: Path) -> None:

@@ -2,11 +2,13 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from closeness import FACTOR, FLOOR, exactly
 
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
@@ -14,7 +16,7 @@ from gans.models import convolution, dcgan, doubling, layers, resnet, unet
 from gans.state import create_net, create_state
 from gans.update import update
 
-STEPS = 300
+STEPS = 100
 
 
 def plainly_upsampled(x, kernel, bias):
@@ -33,40 +35,43 @@ def plainly_transposed(x, kernel, bias):
     )
 
 
-def images(seed, *shape):
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+def images(*shape):
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
-def of_dcgan(seed):
+def of_dcgan(compile=jax.jit):
     """The losses of a game, `[STEPS, 3]`."""
     game = latent.two_step(adversarial=LOSSES["non_saturating"], latent_dim=8)
-    feed = [{"image": image} for image in images(seed, STEPS, 4, 8, 8, 1)]
+    feed = [{"image": image} for image in images(STEPS, 4, 8, 8, 1)]
     nets = {
         "generator": dcgan.Generator(image_size=8, channels=1, stem_features=8, features=(8,)),
         "discriminator": dcgan.Discriminator(features=(8, 8), strides=(2, 1)),
     }
-    state = create_state(
-        jax.random.key(0),
-        game,
-        feed[0],
-        nets=nets,
-        optimizers=dict.fromkeys(nets, optax.adam(1e-3, b1=0.5)),
-        weights=dict.fromkeys(("real", "fake", "adversarial"), 1.0),
-        ema_decays={},
+    start = jax.jit(
+        lambda key: create_state(
+            key,
+            game,
+            feed[0],
+            nets=nets,
+            optimizers=dict.fromkeys(nets, optax.adam(1e-3, b1=0.5)),
+            weights=dict.fromkeys(("real", "fake", "adversarial"), 1.0),
+        )
     )
-    step, losses = jax.jit(functools.partial(update, game=game)), []
+    state = start(jax.random.key(0))
+    step, losses = compile(functools.partial(update, game=game)), []
     for batch in feed:
         state, metrics = step(state, batch)
         losses.append([metrics[f"{player.name}/loss"] for player in game.players])
     return np.asarray(losses)
 
 
-def of_generator(net, size, seed):
+def of_generator(net, size, compile=jax.jit):
     """Of CycleGAN's generator alone, towards given images: its game is chaotic when so small."""
-    given, wanted = images(seed, 2, STEPS, 1, size, size, 1)
-    state = create_net(jax.random.key(0), net, (given[0],), optax.adam(1e-3))
+    given, wanted = images(2, STEPS, 1, size, size, 1)
+    start = jax.jit(lambda key: create_net(key, net, (given[0],), optax.adam(1e-3)))
+    state = start(jax.random.key(0))
 
-    @jax.jit
+    @compile
     def step(state, x, y):
         def loss(params):
             return jnp.square(state.replace(params=params)(x)[0] - y).mean()
@@ -86,24 +91,27 @@ of_resnet = functools.partial(of_generator, resnet.Generator(features=4, blocks=
 of_unet = functools.partial(of_generator, unet.PaperGenerator(features=(8, 32, 64), channels=1), 8)
 
 
+def smooth(x, slope=0.0):
+    """For both kinds of ReLU: with no corner, from which rounding would go either way."""
+    return x * (slope + (1 - slope) * nn.sigmoid(4 * x))
+
+
 @pytest.mark.parametrize(
-    "training, seeds",
-    [(of_dcgan, (0, 2, 3)), (of_resnet, (0,)), (of_unet, (0,))],
-    ids=["dcgan", "resnet", "unet"],
+    "training", [of_dcgan, of_resnet, of_unet], ids=["dcgan", "resnet", "unet"]
 )
-def test_fast_and_plain_forms_train_alike_for_300_steps(monkeypatch, training, seeds):
+def test_fast_and_plain_forms_train_alike_for_100_steps(monkeypatch, training):
     # So small networks would do without some of the fast forms.
     monkeypatch.setattr(convolution, "_WIDE", 4)
     monkeypatch.setattr(convolution, "_TILES", 1)
-    fast = np.stack([training(seed) for seed in seeds])
+    for name in ("relu", "leaky_relu"):
+        monkeypatch.setattr(nn, name, smooth)
+    fast = training()
     monkeypatch.setattr(doubling, "upsample_conv", plainly_upsampled)
     monkeypatch.setattr(doubling, "transposed_conv", plainly_transposed)
     monkeypatch.setattr(layers, "convolution", convolution.plain)
-    plain = np.stack([training(seed) for seed in seeds])
-    assert np.ptp(fast, axis=1).min() > 0.1  # far more than the tolerance
-    # Once in some hundred steps a leaky ReLU of a DCGAN is given a zero, to rounding, and takes
-    # the other side, after which all is different: one of three curves may end so, and late.
-    apart = np.abs(fast - plain) / np.maximum(1.0, np.abs(plain))
-    near = (apart < 1e-5).reshape(len(seeds), STEPS, -1).all(2)
-    assert near[:, : STEPS // 2].all()
-    assert near.all(1).sum() >= len(seeds) - (len(seeds) > 1)
+    plain, exact = training(), training(exactly)
+    assert np.ptp(fast, axis=0).min() > 0.05  # far more than rounding
+    # All that rounding has done until a step: it grows with the steps.
+    sides = (np.maximum.accumulate(np.abs(x - exact), axis=0) for x in (fast, plain))
+    of_fast, of_plain = sides
+    assert (of_fast <= FACTOR * of_plain + FLOOR * np.maximum(1, np.abs(exact))).all()

@@ -58,6 +58,8 @@ def config():
 def files(tmp_path):
     torch.save(GENERATOR, tmp_path / "latest_net_G.pth")
     torch.save(DISCRIMINATOR, tmp_path / "latest_net_D_A.pth")
+    bias = torch.tensor([*range(7), float("nan")])
+    torch.save({**GENERATOR, "model.4.bias": bias}, tmp_path / "not_finite.pth")
     return tmp_path
 
 
@@ -137,6 +139,11 @@ def test_imported_weights_are_step_0_of_a_run_that_training_goes_on_with(files):
             {"generator_ab": "latest_net_G.pth"},
             {"nets.generator_ab.features": 6},
             "model.1.weight has shape (4, 3, 7, 7) in the file, (6, 3, 7, 7) in the network",
+        ),
+        (
+            {"generator_ab": "not_finite.pth"},
+            {},
+            "not_finite.pth: 1 of the 8 numbers in model.4.bias are not finite",
         ),
         (
             {"generator_ab": "latest_net_G.pth"},

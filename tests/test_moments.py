@@ -1,11 +1,14 @@
 """The moments of a whole image, from its parts."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from closeness import assert_no_further, exactly
 
 from gans import moments, tiles, translating
 from gans.models import layers, resnet
@@ -22,7 +25,9 @@ def image(height, width):
 @pytest.fixture(scope="module")
 def net():
     module = resnet.Generator(features=4, blocks=1)
-    return create_net(jax.random.key(0), module, (jnp.zeros((1, 32, 32, 3)),), optax.sgd(0.1))
+    image = jnp.zeros((1, 32, 32, 3))
+    start = jax.jit(lambda key: create_net(key, module, (image,), optax.sgd(0.1)))
+    return start(jax.random.key(0))
 
 
 def test_the_moments_of_parts_are_joined_to_those_of_the_whole():
@@ -48,12 +53,14 @@ def estimated(net, pixels, patch):
 def test_with_the_moments_of_the_whole_a_tile_equals_its_part_away_from_its_edge(net):
     pixels = image(96, 128)
     exact = estimated(net, pixels, 128)  # in one patch
-    whole = translating._paint(net, pixels, {})
-    np.testing.assert_allclose(translating._paint(net, pixels, exact), whole, atol=1e-5)
+    whole, in_float64 = (
+        f(net, pixels, {}) for f in (translating._paint, exactly(translating._paint))
+    )
+    assert_no_further(translating._paint(net, pixels, exact), whole, in_float64)
     part = np.s_[:, 32:]
     tile = translating._paint(net, pixels[part], exact)
     # An output pixel of one block depends on 20 pixels to each side.
-    np.testing.assert_allclose(tile[:, 20:], whole[part][:, 20:], atol=1e-4)
+    assert_no_further(*(x[:, 20:] for x in (tile, whole[part], in_float64[part])))
     own = translating._paint(net, pixels[part], {})
     assert np.abs(own[:, 20:] - whole[part][:, 20:]).mean() > 0.01
 
@@ -102,7 +109,7 @@ class Norms(nn.Module):
 def test_parts_of_an_image_are_normalised_as_the_whole():
     whole = np.random.default_rng(0).normal(size=(1, 8, 12, 3)) + np.arange(12)[:, None]
     whole = whole.astype(np.float32)
-    expected = Norms().apply({}, whole)
+    expected, exact = (f(functools.partial(Norms().apply, {}))(whole) for f in (jax.jit, exactly))
     # The columns 4 to 8 are in both parts and count half in each.
     parts = jnp.concatenate([whole[:, :, :8], whole[:, :, 4:]])
     weight = np.ones((2, 8, 8), np.float32)
@@ -112,11 +119,11 @@ def test_parts_of_an_image_are_normalised_as_the_whole():
     first = found["InstanceNorm_0"]
     np.testing.assert_allclose(first[0][0, 0, 0], whole.mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(first[1][0, 0, 0], whole.var((0, 1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(together[0], expected[0, :, :4], atol=1e-5)
-    np.testing.assert_allclose(together[1], expected[0, :, 2:], atol=1e-5)
+    for part, place in zip(together, (np.s_[0, :, :4], np.s_[0, :, 2:]), strict=True):
+        assert_no_further(part, expected[place], exact[place])
     with moments.shared_moments(lambda path, pooled: found[path], weight[1:]):
         alone = Norms().apply({}, parts[1:])
-    np.testing.assert_allclose(alone[0], together[1], atol=1e-6)
+    assert_no_further(alone[0], expected[0, :, 2:], exact[0, :, 2:])
     own = Norms().apply({}, parts[1:])
     assert np.abs(own - alone).max() > 0.1
 

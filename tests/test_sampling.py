@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gans
-from gans import files, sampling, train
+from gans import files, runs, sampling, train
+from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
 
@@ -127,3 +128,18 @@ def test_averaged_parameters_are_used_where_they_are_kept(sampler):
     averaged = sampler.net.replace(ema_params=zeros, ema_model_state=sampler.net.model_state)
     images = sampling.render(averaged, jnp.ones((1, sampler.latent_dim)), jnp.ones((1, 10)))
     np.testing.assert_array_equal(images, 128)  # tanh(0) = 0
+
+
+def test_a_generator_whose_numbers_are_not_finite_is_refused(workdir, tmp_path):
+    config, info = runs.read_config(workdir), runs.read_info(workdir)
+    restored = sampling.restore(workdir, config, info, None)
+    net = restored.state.nets["generator"]
+    params = jax.tree.map(lambda x: x, net.params)
+    params["Dense_0"]["bias"] = params["Dense_0"]["bias"].at[3].set(jnp.nan)
+    average = None if net.ema_params is None else params
+    nets = {**restored.state.nets, "generator": net.replace(params=params, ema_params=average)}
+    runs.note(tmp_path, config, info)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(6, restored.state.replace(nets=nets), {"iteration": 6})
+    with pytest.raises(UserError, match="The generator of step 6 in .*: 1 of the .* not finite"):
+        gans.load(tmp_path)

@@ -1,11 +1,14 @@
 """Networks' states: how they start, how they are called, how their averages move."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from closeness import assert_no_further, exactly, of_layer
 
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
@@ -68,6 +71,43 @@ def test_the_average_is_that_of_the_formula(net):
     assert int(state.step) == 3
 
 
+def averages(decay, warmup, moves):
+    """What each of the first moves finds in an average: the average, where all weights are 1."""
+    net = create_net(
+        jax.random.key(0), Tiny(), (X,), optax.sgd(0.0), ema_decay=decay, ema_warmup=warmup
+    )
+    one = jax.tree.map(jnp.ones_like, net.params)
+    begun = jax.tree.map(jnp.zeros_like, (net.params, net.model_state))
+    net = net.replace(params=one, ema_params=begun[0], ema_model_state=begun[1])
+    net = net.replace(model_state=jax.tree.map(jnp.ones_like, net.model_state))
+
+    def move(net, _):
+        net = net.descend(jax.tree.map(jnp.zeros_like, net.params))
+        return net, (net.ema_params, net.ema_model_state)
+
+    found = jax.tree.leaves(jax.lax.scan(move, net, length=moves)[1])
+    return [np.reshape(x, (moves, -1))[:, 0] for x in found]
+
+
+def test_a_warm_up_forgets_what_the_network_began_with():
+    # What is left of the beginning is the product of all decays: at first (1 + t) / (10 + t), of
+    # which the product over t < T is T! 9! / (T + 9)!.
+    steps = np.arange(1, 41)
+    left = np.array([math.factorial(t) * math.factorial(9) / math.factorial(t + 9) for t in steps])
+    for average in averages(0.999, 10.0, 40):
+        np.testing.assert_allclose(1 - average, left, rtol=1e-4, atol=1e-6)
+    # (1 + t) / (10 + t) is 1/2 at t = 8, and from there on the decay is 1/2.
+    left[9:] = left[8] * 0.5 ** np.arange(1, 32)
+    for average in averages(0.5, 10.0, 40):
+        np.testing.assert_allclose(1 - average, left, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_without_a_warm_up_the_beginning_fades_as_the_decay_says(warmup):
+    average, *_ = averages(0.999, warmup, 1500)
+    assert 1 - average[-1] == pytest.approx(0.999**1500, rel=1e-3)  # more than a fifth
+
+
 def test_without_a_decay_no_average_is_kept():
     net = create_net(jax.random.key(0), Tiny(), (X,), optax.sgd(0.1))
     assert net.ema_params is None
@@ -106,19 +146,19 @@ def three_passes(params, net):
     return jnp.mean(jnp.square(jnp.stack(outputs))), (outputs, net.model_state)
 
 
-def differentiate(net):
-    return jax.jit(jax.grad(three_passes, has_aux=True))(net.params, net)
+def differentiate(net, compile=jax.jit):
+    return compile(jax.grad(three_passes, has_aux=True))(net.params, net)
 
 
 def test_computing_a_pass_anew_gives_the_same_gradient_masks_and_statistics():
     deep = jax.jit(lambda: create_net(jax.random.key(0), Deep(), (INPUTS[0],), optax.sgd(0.1)))()
-    grads, (outputs, statistics) = differentiate(deep)
-    grads_anew, (outputs_anew, statistics_anew) = differentiate(deep.replace(remat=True))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
-        (grads, outputs, statistics),
-        (grads_anew, outputs_anew, statistics_anew),
+    anew, kept, exact = (
+        differentiate(deep.replace(remat=True)),
+        differentiate(deep),
+        differentiate(deep, exactly),
     )
+    assert_no_further(anew, kept, exact, size=of_layer)
+    (grads, (outputs, _)), (_, (outputs_anew, _)) = kept, anew
     assert max(np.abs(x).max() for x in jax.tree.leaves(grads)) > 0.01
     # Half of the numbers are dropped, in every pass others.
     masks = [np.asarray(y) == 0 for y in outputs]

@@ -1,5 +1,6 @@
 """The command from photographs to paintings: what it writes, keeps, reports and refuses."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def test_good_pictures_are_translated_and_bad_ones_reported(cycle_run, tmp_path)
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "letter.jpg").write_text("Dear aunt,")
     (folder / "notes.txt").write_text("no picture")
+    (folder / "IMG_1.HEIC").write_bytes(b"")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "line\nbreak.png").write_bytes((folder / "frame.png").read_bytes())
+    strange = os.fsdecode(b"caf\xe9")
+    (folder / f"{strange}.png").write_bytes(b"")
+    out.mkdir()
+    os.mkfifo(out / "frame.png")  # not opened to see who made it
     picture(folder / "deeper" / "below.png")
     # Of the same name as another; the flags come last.
     twin = picture(tmp_path / "more" / "clear.jpg", (33, 50))
@@ -59,15 +67,20 @@ def test_good_pictures_are_translated_and_bad_ones_reported(cycle_run, tmp_path)
         cycle_run, folder, tmp_path / "mo*" / "*", twin, "--direction=b_to_a", f"--out={out}"
     )
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "5 of 7 pictures are in" in result.stdout and "step 4" in result.stdout
+    assert "6 of 10 pictures are in" in result.stdout and "step 4" in result.stdout
     lines = result.stderr.splitlines()
-    assert sum("cannot be read" in line for line in lines) == 2
+    assert f"{folder}: 2 files are no pictures that this reads (.heic: 1, .txt: 1)" in result.stderr
+    assert f"{folder / 'moving.gif'} has several frames: the first is translated" in lines
+    assert sum("cannot be read" in line for line in lines) == 4
+    assert any("pipe.png cannot be read: it is a pipe" in line for line in lines)
+    assert any(r"caf\xe9.png cannot be read: not an image" in line for line in lines)
     assert any("cut.jpg cannot be read" in line for line in lines)
     assert any("letter.jpg cannot be read: not an image" in line for line in lines)
-    assert {path.name: size_of(path) for path in out.iterdir()} == {
+    assert {path.name: size_of(path) for path in out.iterdir() if path.is_file()} == {
         "clear.png": (40, 30),
         "clear_2.png": (33, 50),
-        "frame.png": (40, 30),
+        "frame_2.png": (40, 30),
+        "line\nbreak.png": (40, 30),
         "moving.png": (40, 30),
         "turned.png": (30, 40),
     }
@@ -92,6 +105,10 @@ def test_a_postcard_is_made_as_png_and_pdf(cycle_run, tmp_path):
     result = translate(cycle_run, photo, f"--out={tmp_path}", "--postcard", "--resize=30")
     assert result.returncode == 0, result.stderr
     assert size_of(tmp_path / "holiday.png") == (1819, 1311)
+    # Larger than allowed: left alone.
+    result = translate(cycle_run, photo, f"--out={tmp_path}", "--resize=3000", "--max_megapixels=1")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "resized to 3000 x 2000 pixels it has more than max_megapixels=1" in result.stderr
     with Image.open(tmp_path / "holiday.png") as card:
         assert card.info["dpi"] == pytest.approx((300, 300), abs=0.01)
     assert (tmp_path / "holiday.pdf").read_bytes().startswith(b"%PDF")
@@ -110,6 +127,8 @@ def test_a_mistake_is_one_sentence_and_status_2(cycle_run, tmp_path):
         ([photo, out, "--direction=b_to_c"], "direction is 'b_to_c'"),
         ([photo, out, "--step=3"], "available: 2, 4"),
         ([photo, out, "--resise=3"], "did you mean --resize?"),
+        ([photo, out, "--max_megapixels=0"], "max_megapixels is 0.0"),
+        ([photo, "--out=~nouser42/x"], "home folder of nouser42"),
         ([photo, out, f"--workdir={tmp_path}"], "There is no run in"),
     ]:
         result = translate(cycle_run, *arguments)

@@ -31,13 +31,20 @@ class Inverse(nn.Module):
 
 def translator(module, *, image_size=64, channels=3, tile=None, patch=None, overlap=None):
     image = jnp.zeros((1, image_size, image_size, channels))
-    net = create_net(jax.random.key(0), module, (image,), optax.sgd(0.1))
+    start = jax.jit(lambda key: create_net(key, module, (image,), optax.sgd(0.1)))
+    net = start(jax.random.key(0))
     made = Translator(net, channels=channels, multiple=module.multiple, image_size=image_size)
     if tile is not None:
         made.tile, made.at_once = tile, 0
     made.patch = patch or made.patch
     made.overlap = overlap or made.overlap
     return made
+
+
+def output(net, image):
+    """What a network makes of uint8 `[H, W, C]`."""
+    call = jax.jit(lambda net, image: net(image[None] / 127.5 - 1, train=False)[0][0])
+    return np.asarray(call(net, jnp.asarray(image)))
 
 
 def noise(*shape):
@@ -74,6 +81,16 @@ def test_a_picture_of_any_size_keeps_it_and_each_pixel_is_painted_once(size, til
     np.testing.assert_array_equal(translator(Inverse(), tile=tile).translate(image), 255 - image)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (20, 16)])
+def test_a_small_u_net_is_given_pictures_of_the_size_it_was_trained_on_as_they_are(size):
+    # Its innermost map is 4 pixels wide then, as in training.
+    module = unet.PaperGenerator(features=(4, 4), dropout=0.0, upsampling="resize")
+    made, picture = translator(module, image_size=16), noise(*size, 3)
+    painted, _ = made.net(jnp.asarray(picture)[None] / 127.5 - 1, train=False)
+    expected = (np.asarray(painted)[0] + 1) * 127.5
+    np.testing.assert_allclose(made.translate(picture), expected, atol=0.51)
+
+
 @pytest.mark.parametrize("size, steps", [((600, 80), 1), ((600, 88), 3), ((1600, 1), 5)])
 def test_a_small_picture_is_given_as_it_is_counting_what_it_is_extended_by(size, steps):
     calls, made = [], translator(Inverse(), tile=512)
@@ -100,8 +117,8 @@ def test_a_picture_that_fits_into_a_tile_is_the_network_s_of_it_extended_by_refl
     made = translator(resnet.Generator(features=4, blocks=1))
     image = noise(45, 63, 3)
     extended = np.pad(image, ((0, 3), (0, 1), (0, 0)), mode="reflect")
-    expected, _ = made.net(jnp.asarray(extended)[None] / 127.5 - 1, train=False)
-    expected = (np.asarray(expected)[0, :45, :63] + 1) * 127.5
+    expected = output(made.net, extended)
+    expected = (expected[:45, :63] + 1) * 127.5
     np.testing.assert_allclose(made.translate(image), expected, atol=0.51)
 
 
@@ -128,8 +145,7 @@ def test_a_real_u_net_translates_a_picture_larger_than_its_training_images():
     painted = made.translate(image)
     assert painted.shape == image.shape and painted.dtype == np.uint8
     np.testing.assert_array_equal(made.translate(image), painted)  # nothing is dropped
-    one, _ = made.net(jnp.asarray(image[None, :8, :8]) / 127.5 - 1, train=False)
-    expected = (np.asarray(one[0]) + 1) * 127.5
+    expected = (output(made.net, image[:8, :8]) + 1) * 127.5
     np.testing.assert_allclose(made.translate(image[:8, :8]), expected, atol=0.51)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import files, pictures, reading, writers
+from gans import animation, files, pictures, reading, writers
 from gans.errors import UserError
 
 
@@ -97,13 +97,13 @@ def test_an_animation_has_every_picture_in_order_and_the_widest_fits(tmp_path):
     for i in range(70):
         paths.append(tmp_path / f"{i}.png")
         Image.new("RGB", (4 + i % 3, 4), (i, i, i)).save(paths[-1])
-    writers.save_animation(tmp_path / "a.gif", paths)
-    with Image.open(tmp_path / "a.gif") as animation:
-        assert animation.n_frames == 70
-        assert animation.size == (6, 4)
-        assert animation.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
-        animation.seek(69)
-        assert animation.convert("RGB").getpixel((0, 0)) == (69, 69, 69)
+    animation.save_animation(tmp_path / "a.gif", paths)
+    with Image.open(tmp_path / "a.gif") as opened:
+        assert opened.n_frames == 70
+        assert opened.size == (6, 4)
+        assert opened.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+        opened.seek(69)
+        assert opened.convert("RGB").getpixel((0, 0)) == (69, 69, 69)
 
 
 def test_a_run_that_begins_anew_moves_the_old_record_aside(tmp_path):

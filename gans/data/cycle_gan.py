@@ -19,6 +19,8 @@ import tqdm
 from PIL import Image
 
 from gans.data import files, images, prepared, unpaired
+from gans.data.finding import is_image
+from gans.data.opening import UnreadableImage
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 
@@ -198,7 +200,7 @@ def _members(file: zipfile.ZipFile, split: str) -> dict[str, str]:
         # Archives made on macOS have a second tree, `__MACOSX`, and files called `._*`.
         if top in ("", ".", "..", "__MACOSX") or folder != split or "/" in name:
             continue
-        if files.is_image(name):
+        if is_image(name):
             members[name] = path
     return members
 
@@ -229,7 +231,7 @@ class ExampleImages(Sequence[np.ndarray]):
             return self.decode(index)
 
     def decode(self, index: int) -> np.ndarray:
-        """Returns an item, or raises `images.UnreadableImage` or an error of TFDS's."""
+        """Returns an item, or raises `UnreadableImage` or an error of TFDS's."""
         return images.decode(
             io.BytesIO(self.examples[index]["image"]),
             image_size=self.image_size,
@@ -247,5 +249,5 @@ def _decode(listed: ExampleImages) -> np.ndarray | ExampleImages:
     with _reading(listed.folder):
         pixels, errors = files.decode_all(listed)
         if errors:
-            raise images.UnreadableImage(next(iter(errors.values())))
+            raise UnreadableImage(next(iter(errors.values())))
     return listed if pixels is None else pixels

@@ -7,6 +7,8 @@ import hashlib
 import http.client
 import os
 import pathlib
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
@@ -39,14 +41,16 @@ def fetch(url: str, target: pathlib.Path, *, size: int, sha256: str, advice: str
       UserError: if the network fails or the bytes are not the expected ones.
       OSError: if the file cannot be written.
     """
+    part = target.with_name(target.name + ".part")
     if target.exists():
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)  # What a killed process left.
         if _sha256(target) != sha256:
             raise UserError(
                 f"{target} is not the expected file (its SHA-256 is not {sha256}): "
                 "delete it and try again."
             )
         return
-    part = target.with_name(target.name + ".part")
     try:
         received, digest = _download(url, part, size=size, advice=advice)
         if received < size:
@@ -106,7 +110,8 @@ def _download(url: str, part: pathlib.Path, *, size: int, advice: str) -> tuple[
 def _chunks(url: str, advice: str) -> Iterator[bytes]:
     """Yields what a server sends, be it less than it announced."""
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+        opener = urllib.request.build_opener(_Redirects)
+        with opener.open(url, timeout=_TIMEOUT) as response:
             while chunk := response.read(_CHUNK):
                 yield chunk
     except http.client.IncompleteRead as error:
@@ -114,6 +119,17 @@ def _chunks(url: str, advice: str) -> Iterator[bytes]:
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(f"Cannot download {url} ({reason}): {advice}.") from error
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another address, up to ten times, but to none that is less secure."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """The request that follows, or `URLError`."""
+        schemes = [urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl)]
+        if schemes[1] not in ("https", schemes[0]):
+            raise urllib.error.URLError(f"the server refers to {newurl}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _sha256(path: pathlib.Path) -> str:

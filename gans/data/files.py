@@ -1,10 +1,9 @@
-"""Image files: finding them, and reading them at once or on access."""
+"""Image files, read at once or on access."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol, SupportsIndex
@@ -14,12 +13,12 @@ from absl import logging
 from PIL import Image
 
 from gans.data import images, threads
+from gans.data.finding import shorten
+from gans.data.opening import MAX_MEGAPIXELS, UnreadableImage
 from gans.errors import UserError
+from gans.paths import readable
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MEMORY_LIMIT = 2**31  # Bytes of decoded images held in memory; above, they are read on access.
-
-_NAMED = 20  # File names spelt out in one message.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +33,7 @@ class FileImages(Sequence[np.ndarray]):
     image_size: int
     channels: int
     resample: Image.Resampling = Image.Resampling.LANCZOS
+    max_megapixels: float = MAX_MEGAPIXELS
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -41,72 +41,19 @@ class FileImages(Sequence[np.ndarray]):
     def __getitem__(self, index: SupportsIndex) -> np.ndarray:
         try:
             return self.decode(index)
-        except images.UnreadableImage as error:
-            raise UserError(f"{self.paths[index]} can no longer be read: {error}.") from error
+        except UnreadableImage as error:
+            name = readable(self.paths[index])
+            raise UserError(f"{name} can no longer be read: {error}.") from error
 
     def decode(self, index: SupportsIndex) -> np.ndarray:
-        """Returns an item, or raises `images.UnreadableImage`."""
+        """Returns an item, or raises `UnreadableImage`."""
         return images.decode(
             self.paths[index],
             image_size=self.image_size,
             channels=self.channels,
             resample=self.resample,
+            max_megapixels=self.max_megapixels,
         )
-
-
-# Finding them.
-
-
-def check_folder(data_dir: str) -> pathlib.Path:
-    """Returns the folder that the user named, or raises `UserError` when it is none."""
-    if not data_dir:
-        raise UserError("data_dir is empty: give the folder that holds your images.")
-    root = os.path.expanduser(data_dir)
-    if not os.path.exists(root):
-        raise UserError(f"There is no folder {root}: check data_dir.")
-    if not os.path.isdir(root):
-        raise UserError(f"{root} is a file: give data_dir the folder that holds your images.")
-    return pathlib.Path(root)
-
-
-def child_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the sub-folders that are not hidden, sorted."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
-
-
-def loose_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the images right in a folder, sorted."""
-    return sorted(path for path in folder.iterdir() if is_image(path.name) and path.is_file())
-
-
-def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the images at any depth, sorted, through links and each folder visited once."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    found, visited = [], set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        visited.add(os.path.realpath(parent))
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if not _hidden(name) and os.path.realpath(os.path.join(parent, name)) not in visited
-        ]
-        found += [pathlib.Path(parent, name) for name in files if is_image(name)]
-    return sorted(found)
-
-
-def is_image(name: str) -> bool:
-    """Whether a file of this name counts as an image: by its extension, unless it is hidden."""
-    return name.lower().endswith(EXTENSIONS) and not _hidden(name)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # The latter comes out of macOS archives.
-
-
-# Reading them.
 
 
 class Decodable(Protocol):
@@ -166,7 +113,7 @@ def decode_all(files: Decodable) -> tuple[np.ndarray | None, dict[int, str]]:
         for index in range(start, stop):
             try:
                 image = files.decode(index)
-            except images.UnreadableImage as error:
+            except UnreadableImage as error:
                 errors[index] = str(error)
                 continue
             if pixels is not None:
@@ -183,16 +130,11 @@ def _report(
     unreadable: str,
 ) -> None:
     """Names the unreadable images, in an error or, when skipping, a warning."""
-    names = [f"{paths[index].relative_to(root)} ({why})" for index, why in errors.items()]
-    summary = f"{len(names)} of {len(paths)} images in {root} cannot be read: {shorten(names)}"
+    names = [f"{readable(paths[i].relative_to(root))} ({why})" for i, why in errors.items()]
+    summary = f"{len(names)} of {len(paths)} images in {readable(root)} cannot be read"
+    summary += f": {shorten(names)}"
     if unreadable == "fail":
         raise UserError(f"{summary}; repair or delete them, or set unreadable=skip.")
     if len(errors) == len(paths):
         raise UserError(f"{summary}; none is left to train on.")
     logging.warning("%s; going on without them.", summary)
-
-
-def shorten(names: Sequence[str]) -> str:
-    """Joins names, of which those beyond the first `_NAMED` are only counted."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

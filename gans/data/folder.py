@@ -7,10 +7,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from absl import logging
 
-from gans.data import files, images, splits
+from gans.data import files, finding, images, opening, splits
 from gans.data.source import Source
 from gans.errors import UserError
+from gans.paths import readable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +24,25 @@ class _Listing:
     classes: tuple[str, ...]
 
 
-def load(*, data_dir: str, split: str, image_size: int, channels: int, unreadable: str) -> Source:
+def load(
+    *,
+    data_dir: str,
+    split: str,
+    image_size: int,
+    channels: int,
+    unreadable: str,
+    max_megapixels: float = opening.MAX_MEGAPIXELS,
+) -> Source:
     """Loads the images of a folder, every one decoded once before this returns.
 
     The folder holds either images, which then have no labels, or one sub-folder
     a class, whose name is the class and whose images may be nested deeper. Where
     it has a sub-folder `train`, its sub-folders are splits instead, each laid out
     as above with the same classes; otherwise all of it is the split `train`.
-    Images are those named *.png, jpg, jpeg, webp, bmp, gif, tif or tiff, in any
-    case; hidden files and folders are ignored. They come in the order of their
-    sorted paths, and `images.decode` says how each becomes a square of pixels.
+    Images are files named as `opening.FORMATS` says, in any case; other files are
+    counted in a warning, and hidden files and folders ignored. They come in the
+    order of their sorted paths, and `images.decode` says how each becomes a
+    square of pixels.
 
     Args:
       data_dir: the folder.
@@ -41,6 +52,8 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int, unreadabl
       channels: 1 for grey, 3 for RGB.
       unreadable: "fail" to raise when a file cannot be read, "skip" to warn and
         leave it out.
+      max_megapixels: millions of pixels that an image may have; a larger one
+        counts as a file that cannot be read.
 
     Returns:
       The source: uint8 `[N, image_size, image_size, channels]` in [0, 255], in
@@ -51,9 +64,14 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int, unreadabl
         and `unreadable` is "fail", or an argument is out of range.
     """
     images.check_shape(image_size, channels)
-    root = files.check_folder(data_dir)
-    listing = _select(_list_splits(root), split)
-    listed = files.FileImages(tuple(listing.paths), image_size, channels)
+    opening.check_limit(max_megapixels)
+    root, left_out = finding.check_folder(data_dir), finding.LeftOut()
+    listing = _select(_list_splits(root, left_out), split)
+    if str(left_out):
+        logging.warning("%s: %s.", readable(root), left_out)
+    listed = files.FileImages(
+        tuple(listing.paths), image_size, channels, max_megapixels=max_megapixels
+    )
     pixels, kept = files.read(listed, root=root, unreadable=unreadable)
     labels = np.array(listing.labels, np.int32)[kept] if listing.classes else None
     return Source(pixels, labels, listing.classes, (image_size, image_size, channels))
@@ -62,22 +80,24 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int, unreadabl
 # Finding the images.
 
 
-def _list_splits(root: pathlib.Path) -> dict[str, _Listing]:
+def _list_splits(root: pathlib.Path, left_out: finding.LeftOut) -> dict[str, _Listing]:
     """Lists the images of every split; a folder without split folders is all `train`."""
     train = root / "train"
     try:
         if train.is_dir():
-            folders = files.child_folders(root)
-            _refuse_loose(root, folders)
+            folders = finding.child_folders(root)
+            _refuse_loose(root, folders, left_out)
         else:
             folders, train = [root], root
-        listings = {folder: _list_split(folder) for folder in folders}
+        listings = {folder: _list_split(folder, left_out) for folder in folders}
     except OSError as error:
-        raise UserError(f"Cannot list the images of {root} ({error}).") from error
+        raise UserError(
+            f"Cannot list the images of {readable(root)} ({error.strerror or error})."
+        ) from error
     if not listings[train].paths:
         raise UserError(
-            f"{train} holds no images: put some there, or into one sub-folder a class, as "
-            f"{', '.join(files.EXTENSIONS)}."
+            f"{readable(train)} holds no images: put some there, or into one sub-folder a class, "
+            f"as {opening.DESCRIPTION}{left_out.clause}."
         )
     # A folder without images, of annotations say, is no split.
     by_name = {
@@ -95,36 +115,41 @@ def _check_classes(root: pathlib.Path, listings: Mapping[str, _Listing]) -> None
         if listing.classes != expected:
             differing = sorted(set(expected) ^ set(listing.classes))
             raise UserError(
-                f"The splits of {root} need the same class folders, but only one of train and "
-                f"{name} has {files.shorten(differing)}."
+                f"The splits of {readable(root)} need the same class folders, but only one of "
+                f"train and {readable(name)} has {finding.shorten(differing)}."
             )
 
 
-def _list_split(folder: pathlib.Path) -> _Listing:
-    by_class = {child.name: files.find_images(child) for child in files.child_folders(folder)}
+def _list_split(folder: pathlib.Path, left_out: finding.LeftOut) -> _Listing:
+    by_class = {
+        child.name: finding.find_images(child, left_out) for child in finding.child_folders(folder)
+    }
     if not any(by_class.values()):
-        return _Listing(files.loose_images(folder), [], ())
-    _refuse_loose(folder, [folder / name for name in by_class])
+        return _Listing(finding.loose_images(folder, left_out), [], ())
+    _refuse_loose(folder, [folder / name for name in by_class], left_out)
     empty = [name for name, paths in by_class.items() if not paths]
     if empty:
         raise UserError(
-            f"Every sub-folder of {folder} is a class, but {files.shorten(empty)} holds no images: "
-            "add some or move the sub-folder elsewhere."
+            f"Every sub-folder of {readable(folder)} is a class, but "
+            f"{finding.shorten([*map(readable, empty)])} holds no images: add some or move the "
+            f"sub-folder elsewhere{left_out.clause}."
         )
     return _Listing(
         paths=[path for paths in by_class.values() for path in paths],
         labels=[label for label, paths in enumerate(by_class.values()) for _ in paths],
-        classes=tuple(by_class),
+        classes=tuple(map(readable, by_class)),  # They need not be UTF-8.
     )
 
 
-def _refuse_loose(folder: pathlib.Path, subfolders: Sequence[pathlib.Path]) -> None:
-    loose = files.loose_images(folder)
+def _refuse_loose(
+    folder: pathlib.Path, subfolders: Sequence[pathlib.Path], left_out: finding.LeftOut
+) -> None:
+    loose = finding.loose_images(folder, left_out)
     if loose:
-        names, folders = ([path.name for path in paths] for paths in (loose, subfolders))
+        names, folders = ([readable(path.name) for path in found] for found in (loose, subfolders))
         raise UserError(
-            f"{folder} mixes images ({files.shorten(names)}) with folders of images "
-            f"({files.shorten(folders)}): move the images into the folders, or the folders "
+            f"{readable(folder)} mixes images ({finding.shorten(names)}) with folders of images "
+            f"({finding.shorten(folders)}): move the images into the folders, or the folders "
             "elsewhere."
         )
 

@@ -1,4 +1,4 @@
-"""Turning encoded pictures of any kind into uint8 arrays of one size."""
+"""Turning encoded pictures of any kind into uint8 arrays of one size, in the colours of sRGB."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
+from gans import colours
+from gans.data.opening import MAX_MEGAPIXELS, opened
 from gans.errors import UserError
 
 FILTERS = {
@@ -15,10 +17,6 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
-class UnreadableImage(Exception):
-    """A file that is no picture, is damaged, or is too large to decode; the message says which."""
 
 
 def check_shape(image_size: int, channels: int) -> None:
@@ -42,48 +40,53 @@ def decode(
     image_size: int,
     channels: int,
     resample: Image.Resampling = Image.Resampling.LANCZOS,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> np.ndarray:
     """Reads a picture as a square of pixels.
 
-    The picture is turned the way its EXIF orientation says, laid over white
-    where it is transparent, resized so that its shorter side is `image_size`
-    and cropped at its centre. Only the first frame of an animation is read.
+    The picture is turned the way its EXIF orientation says, converted from the
+    colours of its profile to sRGB, laid over white where it is transparent,
+    resized so that its shorter side is `image_size` and cropped at its centre.
+    Only the first frame of an animation is read.
 
     Args:
-      file: a path or a binary file, in any format that Pillow reads.
+      file: a path or a binary file, in one of `opening.FORMATS`.
       image_size: side of the result in pixels.
       channels: 1 for grey, 3 for RGB.
       resample: the filter used where the size changes.
+      max_megapixels: millions of pixels that the picture may have.
 
     Returns:
       uint8 `[image_size, image_size, channels]` in [0, 255].
 
     Raises:
-      UnreadableImage: if the file cannot be decoded in full, or has more than
-        `Image.MAX_IMAGE_PIXELS` pixels.
+      UnreadableImage: if the file cannot be decoded in full, or has more pixels.
     """
-    return resize(read(file, channels), image_size, resample)
+    with opened(file, max_megapixels) as image:
+        return resize(upright(image, channels), image_size, resample)
 
 
-def read(file: str | os.PathLike[str] | BinaryIO, channels: int) -> Image.Image:
+def read(
+    file: str | os.PathLike[str] | BinaryIO,
+    channels: int,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Image.Image:
     """Reads a picture at its own size: "L" for 1 channel, "RGB" for 3, as `upright` makes it.
 
     Raises:
       UnreadableImage: as `decode`.
     """
-    try:
-        with Image.open(file) as image:
-            _refuse_bomb(image)
-            return upright(image, channels)
-    except UnidentifiedImageError as error:  # Its own message is the path.
-        raise UnreadableImage("not an image") from error
-    except Exception as error:  # Pillow raises errors of many types for bad files.
-        raise UnreadableImage(str(error) or type(error).__name__) from error
+    with opened(file, max_megapixels) as image:
+        return upright(image, channels)
 
 
 def upright(image: Image.Image, channels: int) -> Image.Image:
-    """A picture of any mode as "L" or "RGB", over white, the way its EXIF orientation says."""
-    return _flatten(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+    """A picture of any mode as "L" or "RGB", in sRGB, over white, turned as its EXIF data says.
+
+    Done twice, it is the same as done once.
+    """
+    image = colours.to_srgb(_of_8_bits(_turned(image)))
+    return _over_white(image).convert("L" if channels == 1 else "RGB")
 
 
 def resize(image: Image.Image, image_size: int, resample: Image.Resampling) -> np.ndarray:
@@ -117,21 +120,25 @@ def resize_all(
     return out
 
 
-def _refuse_bomb(image: Image.Image) -> None:
-    """Refuses at Pillow's limit, where Pillow itself warns and refuses at twice the limit."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        raise Image.DecompressionBombError(
-            f"{image.width} x {image.height} pixels exceed the limit of {limit} pixels"
-        )
+def _turned(image: Image.Image) -> Image.Image:
+    """The picture the way its EXIF orientation says, if it has one."""
+    image.load()
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises errors of many types for damaged EXIF data.
+        return image
+    return image if orientation == 1 else ImageOps.exif_transpose(image)
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Returns an opaque picture of at most 8 bits a channel."""
+def _of_8_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # "I;16" and kin; "I" is how some 16-bit files open
         return _from_16_bit(image)
     if image.mode == "F":
         raise ValueError("floating-point pixels have no agreed range")
+    return image
+
+
+def _over_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -143,4 +150,6 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image).astype(np.int64)
     if pixels.min() < 0 or pixels.max() > 65535:
         raise ValueError("pixels lie outside the 16-bit range")
-    return Image.fromarray(np.round(pixels / 257).astype(np.uint8))
+    scaled = Image.fromarray(np.round(pixels / 257).astype(np.uint8))
+    scaled.info = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
+    return scaled

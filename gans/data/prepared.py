@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gans import paths
 from gans.data import download
 from gans.errors import UserError
 
@@ -78,6 +79,7 @@ def ensure(recipe: Recipe, data_dir: str) -> pathlib.Path:
     prepared = root / recipe.name / recipe.version
     try:
         if _is_filled(prepared):
+            shutil.rmtree(_staging(prepared), ignore_errors=True)  # What a killed run left.
             return prepared
         for folder in (prepared.parent, root / "downloads"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,11 +96,15 @@ def ensure(recipe: Recipe, data_dir: str) -> pathlib.Path:
 
 def _data_dir(data_dir: str) -> pathlib.Path:
     folder = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(os.path.abspath(os.path.expanduser(folder)))
+    return pathlib.Path(os.path.abspath(paths.expanded(folder)))
 
 
 def _is_filled(folder: pathlib.Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
+
+
+def _staging(prepared: pathlib.Path) -> pathlib.Path:
+    return prepared.with_name("incomplete.prepare")
 
 
 # Getting the archive.
@@ -129,8 +135,8 @@ def _fetch(recipe: Recipe, root: pathlib.Path) -> pathlib.Path:
 
 def _write(recipe: Recipe, archive: pathlib.Path, prepared: pathlib.Path) -> None:
     """Builds the data set in a folder beside its final one, then renames it."""
-    staging = prepared.with_name("incomplete.prepare")  # Ours alone, and locked by the caller.
-    shutil.rmtree(staging, ignore_errors=True)  # What a killed run left.
+    staging = _staging(prepared)  # Ours alone, and locked by the caller.
+    shutil.rmtree(staging, ignore_errors=True)
     try:
         builder = _builder(recipe, archive, staging)
         with _silent_tfds():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,11 @@ class Source:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     augment: Augment | None = None
+
+    def digests(self, places: Iterable[int] | None = None) -> set[bytes]:
+        """What tells the images at some places, or all of them, from others: their SHA-256."""
+        places = range(len(self)) if places is None else places
+        return {hashlib.sha256(self.images[i].tobytes()).digest() for i in places}
 
     def __len__(self) -> int:
         return len(self.images)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 
 import tqdm
 
@@ -34,3 +36,23 @@ def for_each_chunk(
                 bar.update(futures[future])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Budget:
+    """Something of which all threads together have a certain amount: memory, say."""
+
+    def __init__(self, amount: int):
+        self._amount, self._taken, self._changed = amount, 0, threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Waits until so much is free; what is more than there is at all waits to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + amount <= self._amount)
+            self._taken += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= amount
+                self._changed.notify_all()

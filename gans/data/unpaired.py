@@ -28,12 +28,14 @@ class Unpaired:
       a, b: the training images, their `augment` being the random crop and flip.
       names: what the domains show: "Monet", "photo".
       test: under "a" and "b" uint8 `[n, image_size, image_size, C]`, not augmented.
+      shown: the domains, "a" or "b", whose test images are the centres of training images.
     """
 
     a: Source
     b: Source
     names: tuple[str, str]
     test: Mapping[str, np.ndarray]
+    shown: tuple[str, ...] = ()
 
     @property
     def domains(self) -> Mapping[str, Source]:
@@ -83,6 +85,7 @@ def source(
     names: tuple[str, str] = ("A", "B"),
     test_a: np.ndarray | None = None,
     test_b: np.ndarray | None = None,
+    test_images: int = 4,
 ) -> Unpaired:
     """Two domains of images that the caller already holds.
 
@@ -94,8 +97,9 @@ def source(
       flip: whether half of the crops are mirrored.
       names: of the domains.
       test_a: uint8 `[n, image_size, image_size, C]` to show progress on; by default the
-        centres of the first four training images.
+        centres of the first training images.
       test_b: of the other domain.
+      test_images: how many of them.
 
     Raises:
       UserError: a shape or dtype is not as above.
@@ -103,7 +107,10 @@ def source(
     domains, test = {}, {}
     for key, images, shown in (("a", a, test_a), ("b", b, test_b)):
         domains[key] = _domain(key, images, image_size, flip)
-        shown = centres(images, image_size) if shown is None else arrays.source(shown).images
+        if shown is None:
+            shown = centres(images, image_size, test_images)
+        else:
+            shown = arrays.source(shown).images
         if shown.shape[1:] != domains[key].image_shape:
             raise UserError(
                 f"The test images of domain {key} have shape {shown.shape}, "
@@ -113,7 +120,8 @@ def source(
     shapes = {key: domain.image_shape for key, domain in domains.items()}
     if shapes["a"] != shapes["b"]:
         raise UserError(f"The domains differ in channels: {shapes['a']} and {shapes['b']}.")
-    return Unpaired(domains["a"], domains["b"], names, test)
+    trained = tuple(key for key, given in (("a", test_a), ("b", test_b)) if given is None)
+    return Unpaired(domains["a"], domains["b"], names, test, trained)
 
 
 def _domain(key: str, images, image_size: int, flip: bool) -> Source:

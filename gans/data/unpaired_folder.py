@@ -5,10 +5,12 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
+from absl import logging
 
-from gans.data import files, images, unpaired
+from gans.data import files, finding, images, opening, unpaired
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
+from gans.paths import readable
 
 _LAYOUT = (
     "put the training images of the two domains into trainA and trainB, and test images, if you "
@@ -26,6 +28,7 @@ def load(
     flip: bool,
     test_images: int,
     unreadable: str,
+    max_megapixels: float = opening.MAX_MEGAPIXELS,
 ) -> Unpaired:
     """Loads the images of two domains, every training image decoded once before this returns.
 
@@ -44,6 +47,8 @@ def load(
       test_images: the largest number of test images of each domain, the first ones.
       unreadable: "fail" to raise when a file cannot be read, "skip" to warn and
         leave it out.
+      max_megapixels: millions of pixels that an image may have; a larger one counts as a
+        file that cannot be read.
 
     Returns:
       The domains "A" and "B", each in memory up to `files.MEMORY_LIMIT` bytes and as
@@ -57,15 +62,19 @@ def load(
         image_size=image_size, load_size=load_size, channels=channels, test_images=test_images
     )
     resample = images.resampling(resize)
-    root = files.check_folder(data_dir)
+    opening.check_limit(max_megapixels)
+    root, left_out = finding.check_folder(data_dir), finding.LeftOut()
     try:
-        listing = _list(root)
+        listing = _list(root, left_out)
     except OSError as error:
-        raise UserError(f"Cannot list the images of {root} ({error}).") from error
+        reason = error.strerror or error
+        raise UserError(f"Cannot list the images of {readable(root)} ({reason}).") from error
+    if str(left_out):
+        logging.warning("%s: %s.", readable(root), left_out)
 
     def read(name: str, size: int, count: int | None = None):
         folder, paths = listing[name]
-        listed = files.FileImages(tuple(paths[:count]), size, channels, resample)
+        listed = files.FileImages(tuple(paths[:count]), size, channels, resample, max_megapixels)
         return files.read(listed, root=folder, unreadable=unreadable)[0]
 
     train, test = {}, {}
@@ -73,36 +82,38 @@ def load(
         train[domain] = read(f"train{domain}", load_size)
         if f"test{domain}" in listing:
             test[domain] = np.asarray(read(f"test{domain}", image_size, test_images))
-        else:
-            test[domain] = unpaired.centres(train[domain], image_size, test_images)
     return unpaired.source(
         train["A"],
         train["B"],
         image_size=image_size,
         flip=flip,
-        test_a=test["A"],
-        test_b=test["B"],
+        test_a=test.get("A"),
+        test_b=test.get("B"),
+        test_images=test_images,
     )
 
 
-def _list(root: pathlib.Path) -> dict[str, tuple[pathlib.Path, list[pathlib.Path]]]:
+def _list(
+    root: pathlib.Path, left_out: finding.LeftOut
+) -> dict[str, tuple[pathlib.Path, list[pathlib.Path]]]:
     """The folder and the images of `trainA`, `trainB` and those of `testA`, `testB` there are."""
     listing = {}
     for name in ("trainA", "trainB", "testA", "testB"):
         folder = _find(root, name)
         if folder is None:
             continue
-        paths = files.find_images(folder)
+        paths = finding.find_images(folder, left_out)
         if not paths:
             advice = "put some there" if name.startswith("train") else "put some there or remove it"
             raise UserError(
-                f"{folder} holds no images: {advice}, as {', '.join(files.EXTENSIONS)}."
+                f"{readable(folder)} holds no images: {advice}, as {opening.DESCRIPTION}"
+                f"{left_out.clause}."
             )
         listing[name] = folder, paths
     missing = [name for name in ("trainA", "trainB") if name not in listing]
     if missing:
         raise UserError(
-            f"{root} lacks the folder {' and the folder '.join(missing)} (it has "
+            f"{readable(root)} lacks the folder {' and the folder '.join(missing)} (it has "
             f"{_describe(root)}): {_LAYOUT}."
         )
     return listing
@@ -110,7 +121,7 @@ def _list(root: pathlib.Path) -> dict[str, tuple[pathlib.Path, list[pathlib.Path
 
 def _find(root: pathlib.Path, name: str) -> pathlib.Path | None:
     """The sub-folder of that name, in upper or lower case."""
-    found = [path for path in files.child_folders(root) if path.name.lower() == name.lower()]
+    found = [path for path in finding.child_folders(root) if path.name.lower() == name.lower()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise UserError(f"{root} has {names}, which only differ in case: merge or rename them.")
@@ -119,8 +130,8 @@ def _find(root: pathlib.Path, name: str) -> pathlib.Path | None:
 
 def _describe(root: pathlib.Path) -> str:
     """What a folder holds instead."""
-    folders = [path.name for path in files.child_folders(root)]
-    loose = [path.name for path in files.loose_images(root)]
-    held = [f"folders {files.shorten(folders)}"] if folders else []
+    folders = [readable(path.name) for path in finding.child_folders(root)]
+    loose = [path.name for path in finding.loose_images(root, finding.LeftOut())]
+    held = [f"folders {finding.shorten(folders)}"] if folders else []
     held += [f"{len(loose)} images"] if loose else []
     return " and ".join(held) or "no images"

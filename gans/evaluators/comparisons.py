@@ -1,23 +1,25 @@
 """Numbers from generated and real images as one feature net sees them both.
 
 Each function takes the view of the real and that of the generated images, and gives numbers by
-name. It raises ValueError where these images do not allow it. Distances are called after the
-feature net: `fid` and `kid` through Inception, `fcd` and `kcd` through a classifier.
+name; in place of one that these images do not allow, it says why there is none, and it raises
+ValueError where they allow none at all. Distances are called after the feature net: `fid` and
+`kid` through Inception, `fcd` and `kcd` through a classifier.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from gans.evaluators.findings import Missing, Numbers
 from gans.metrics import agreement, diversity, inception_score, manifold, neighbours
 from gans.metrics import frechet as frechet_distance
 from gans.metrics import kernel as kernel_distance
 from gans.views import View
 
-Numbers = dict[str, float]
-
 _SUBSET = 1000  # images of each of KID's subsets
+_SUBSETS = 100
 _SPLITS = 10  # of the Inception Score
+_FEWEST = 5  # images on the near side of a quantile
 
 
 def frechet(real: View, fake: View) -> Numbers:
@@ -27,17 +29,20 @@ def frechet(real: View, fake: View) -> Numbers:
 
 def kernel(real: View, fake: View) -> Numbers:
     """The kernel distance and its deviation over subsets (Binkowski et al. 2018, 1801.01401)."""
-    size = min(_SUBSET, len(real), len(fake))
-    mean, deviation = kernel_distance.distance(fake.features, real.features, size=size)
-    name = f"k{fake.net[0]}d"
+    size, name = min(_SUBSET, len(real), len(fake)), f"k{fake.net[0]}d"
+    subsets = 1 if size == len(real) == len(fake) else _SUBSETS
+    mean, deviation = kernel_distance.distance(fake.features, real.features, subsets, size)
+    if size == min(len(real), len(fake)):
+        deviation = Missing(f"every subset of {size:,} images is of the same ones.")
     return {name: mean, f"{name}_deviation": deviation}
 
 
 def score(real: View, fake: View) -> Numbers:
     """The Inception Score, or the same of a classifier (Salimans et al. 2016, 1606.03498)."""
     del real
-    splits = min(_SPLITS, len(fake))
-    mean, deviation = inception_score.score(fake.logits, splits=splits)
+    if len(fake) < 2 * _SPLITS:
+        raise ValueError(f"in {_SPLITS} parts of {len(fake)} images one may be alone, which is 1.")
+    mean, deviation = inception_score.score(fake.logits, splits=_SPLITS)
     return {f"{fake.net}_score": mean, f"{fake.net}_score_deviation": deviation}
 
 
@@ -57,14 +62,34 @@ def vendi(real: View, fake: View) -> Numbers:
 
 
 def memorising(real: View, fake: View) -> Numbers:
-    """How near generated images are to real ones, as real ones are to each other.
+    """Whether a generator repeats images that it was trained on, some of which are the real ones.
 
-    The median distance of a generated image to the nearest real one, divided by that of a real
-    image to the nearest other: far below 1 where the generator repeats what it was shown.
+    `copied` is about how many of the generated images are copies: those that lie nearer to a real
+    image than half the distance at which the nearest hundredth of real images have another. Of
+    copies of all training images, only those of the share that is among the real ones lie so near,
+    so that what is found is divided by that share.
+
+    `nearest_low_ratio` compares the distances of generated images to the nearest real one with
+    those of real images to the nearest other, at a tenth of the share: where one in ten is a copy
+    it falls, and 1 is expected of images that are as new as the real ones to each other. At the
+    median a generator that does nothing but repeat would pass, if less than half of what it
+    repeats were among the real images.
     """
+    if not real.share:
+        raise ValueError("it takes real images that were trained on.")
     nearest, _ = neighbours.nearest(fake.features, real.features, 1)
     among, _ = neighbours.nearest(real.features, real.features, 2)
-    return {"nearest_ratio": float(np.median(nearest) / np.median(among[:, 1]))}
+    nearest, among, low = nearest[:, 0], among[:, 1], real.share / 10
+    reach = np.quantile(among, 0.01) / 2
+    least = np.quantile(among, low)
+    if not min(reach, least):
+        raise ValueError("too many of the real images are there twice.")
+    twice = np.mean(among < reach)
+    copied = (np.mean(nearest < reach) - twice) / (1 - twice) / real.share
+    ratio: float | Missing = np.quantile(nearest, low) / least
+    if low * min(len(real), len(fake)) < _FEWEST:
+        ratio = Missing(f"{low:.2%} of {min(len(real), len(fake)):,} images are too few.")
+    return {"copied": float(np.clip(copied, 0.0, 1.0)), "nearest_low_ratio": ratio}
 
 
 def accuracy(real: View, fake: View) -> Numbers:
@@ -76,21 +101,25 @@ def accuracy(real: View, fake: View) -> Numbers:
         found["class_accuracy_real"] = agreement.class_accuracy(real.logits, real.labels)
     each = agreement.accuracy_by_class(fake.logits, fake.labels, len(fake.classes))
     named = zip(fake.classes, each, strict=True)
-    return found | {f"class_accuracy/{name}": float(x) for name, x in named}
+    none = Missing("no image is of that class.")
+    return found | {f"class_accuracy/{name}": none if np.isnan(x) else x for name, x in named}
 
 
 def by_class(real: View, fake: View) -> Numbers:
     """The Frechet distance of each class to the real images of that class, and their mean."""
     if not fake.classes or real.classes != fake.classes:
         raise ValueError("it takes a conditional generator and real images of its classes.")
-    name = f"f{fake.net[0]}d"
-    each = {
-        f"{name}/{label}": frechet_distance.distance(
-            real.of_class(i).moments, fake.of_class(i).moments
+    name, each = f"f{fake.net[0]}d", {}
+    for i, label in enumerate(fake.classes):
+        parts = [len(view.of_class(i)) for view in (real, fake)]
+        each[f"{name}/{label}"] = (
+            frechet_distance.distance(real.of_class(i).moments, fake.of_class(i).moments)
+            if min(parts) > 1
+            else Missing(f"{parts[0]} real and {parts[1]} generated images are of that class.")
         )
-        for i, label in enumerate(fake.classes)
-    }
-    return {f"{name}_by_class": float(np.mean(list(each.values())))} | each
+    lacking = any(isinstance(value, Missing) for value in each.values())
+    mean = Missing("a class has none.") if lacking else float(np.mean(list(each.values())))
+    return {f"{name}_by_class": mean} | each
 
 
 def cautions(real: View, fake: View) -> list[str]:
@@ -106,4 +135,9 @@ def cautions(real: View, fake: View) -> list[str]:
         found.append(f"No more images than the {dim} features: their covariance is singular.")
     if len(fake) < 5000:
         found.append("A score of fewer than 5,000 images is biased downwards.")
+    if real.share and real.share < 1:
+        found.append(
+            f"{real.share:.1%} of the images trained on are among the real ones: copies of the "
+            "others are not seen, and are supposed to be as many in proportion."
+        )
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Any
 
 import jax
@@ -66,17 +65,13 @@ class Overfitting:
 
     def _held_out(self, reference: Reference) -> Source:
         source = reference.source(self.held_out)
-        common = len(_digests(source) & _digests(reference.source("")))
+        common = len(source.digests() & reference.source("").digests())
         if common > len(source) // 100:  # CIFAR-10 itself has a few images twice
             raise UserError(
                 f"{common:,} of the {len(source):,} images of the split {self.held_out!r} are "
                 "trained on, so they are not held out: set data.split to images without them."
             )
         return source
-
-
-def _digests(source: Source) -> set[bytes]:
-    return {sha256(source.images[i].tobytes()).digest() for i in range(len(source))}
 
 
 def _mean_logit(subject: Subject, blocks: Iterable[Block]) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from gans import build
 from gans.data.source import DataInfo
 from gans.evaluators import comparisons
+from gans.evaluators.findings import Findings
 from gans.subject import Looking, Reference, Subject
 
 
@@ -45,12 +46,9 @@ class Samples:
         What these images do not allow is left out, and said so among the protocol's `cautions`.
         """
         real, fake = subject.real(self.looking), subject.fake(self.looking)
-        numbers, cautions = {}, comparisons.cautions(real, fake)
+        findings = Findings(comparisons.cautions(real, fake))
         for name, compare in self._compare.items():
-            try:
-                numbers |= compare(real, fake)
-            except ValueError as error:
-                cautions.append(f"{name} is left out: {error}")
+            findings.ask(name, compare, real, fake)
         net = subject.reference.net(self.looking.net, self.looking.weights)
         has_average = subject.nets["generator"].ema_params is not None
         protocol = self.looking._asdict() | {
@@ -60,6 +58,5 @@ class Samples:
             "num_real": len(real),
             "split": self.looking.split or subject.reference.config.data.get("split", ""),
             "averaged": self.looking.averaged and has_average,
-            "cautions": cautions,
         }
-        return numbers, protocol
+        return findings.numbers, protocol | findings.notes

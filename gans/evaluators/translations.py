@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,11 +11,14 @@ import numpy as np
 
 from gans import parallel, views
 from gans.data.source import DataInfo
+from gans.data.unpaired import Unpaired
 from gans.evaluators import comparisons
+from gans.evaluators.findings import Findings, Numbers
 from gans.metrics import colour
 from gans.pixels import to_float, to_uint8
 from gans.state import NetState
 from gans.subject import Reference, Subject
+from gans.views import View
 
 _BLOCK = 8  # images at once
 
@@ -32,7 +36,8 @@ class Translations:
 
     Args:
       net, weights: a loader in `gans.features` and what it loads; no distances if `net` is empty.
-      num: test images of each domain, at most.
+      num: test images of each domain, at most; where there are none, centres of as many of those
+        trained on.
       averaged: whether the generators' averaged parameters are taken, where they have them.
     """
 
@@ -47,54 +52,72 @@ class Translations:
 
     def __call__(self, subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
         """The numbers, and the protocol they were found by."""
-        images, numbers = subject.reference.test(self.num), {}
+        reference, findings = subject.reference, Findings()
+        data = reference.unpaired(self.num)
+        images, made = data.test, {}
         has_average = subject.nets["generator_ab"].ema_params is not None
         protocol = {
             "num_a": len(images["a"]),
             "num_b": len(images["b"]),
-            "split": "test images",
+            "split": _split(data),
             "averaged": self.averaged and has_average,
         }
-        made = {}
         for way in _WAYS:
-            start = way[0]
+            before = images[way[0]]
             there, back = (self._generator(subject, w) for w in (way, way[::-1]))
-            made[way], cycle, identity = _translated(
-                there, back, images[start], subject.reference.mesh
-            )
-            numbers[f"cycle_{start}"], numbers[f"identity_{start}"] = cycle, identity
-            numbers[f"colour_{way}"] = float(np.mean(colour.correlation(images[start], made[way])))
-            numbers[f"inverted_{way}"] = colour.inverted(images[start], made[way])
+            made[way], errors = _translated(there, back, before, reference.mesh)
+            findings.take({f"{name}_{way[0]}": error for name, error in errors.items()})
+            findings.ask(f"colour_{way}", _colours, way, before, made[way])
         if self.net:
-            distances, more = self._distances(subject.reference, images, made)
-            numbers, protocol = distances | numbers, protocol | more
-        return numbers, protocol
+            net = reference.net(self.net, self.weights)
+            protocol |= {"net": net.name, "weights": net.weights, "resize": net.resize}
+            for way in _WAYS:
+                real, fake = (
+                    views.look(net, views.of_array(x), reference.mesh)
+                    for x in (images[way[1]], made[way])
+                )
+                for compare in (comparisons.frechet, comparisons.kernel):
+                    findings.ask(
+                        f"comparisons.{compare.__name__}", _one_way, way, compare, real, fake
+                    )
+                findings.warn(comparisons.cautions(real, fake))
+        if data.shown:
+            findings.warn(["Numbers of images trained on say nothing of others."])
+        return findings.numbers, protocol | findings.notes
 
     def _generator(self, subject: Subject, way: str) -> NetState:
         net = subject.nets[f"generator_{way}"]
         net = net.averaged() if self.averaged else net
         return jax.device_put(net, parallel.replicated(subject.reference.mesh))
 
-    def _distances(self, reference: Reference, images, made) -> tuple[dict, dict]:
-        net, numbers, cautions = reference.net(self.net, self.weights), {}, []
-        for way in _WAYS:
-            real, fake = (
-                views.look(net, views.of_array(x), reference.mesh)
-                for x in (images[way[1]], made[way])
-            )
-            found = comparisons.frechet(real, fake) | comparisons.kernel(real, fake)
-            for name, value in found.items():
-                distance, *deviation = name.split("_")
-                numbers["_".join([distance, way, *deviation])] = value
-            cautions = comparisons.cautions(real, fake)
-        about = {"net": net.name, "weights": net.weights, "resize": net.resize}
-        return numbers, about | {"cautions": cautions}
+
+def _split(data: Unpaired) -> str:
+    """What the images are that are translated."""
+    names = dict.fromkeys(data.shown, "centres of training images")
+    a, b = (names.get(domain, "test images") for domain in data.domains)
+    return a if a == b else f"{a} of A, {b} of B"
+
+
+def _colours(way: str, before: np.ndarray, after: np.ndarray) -> Numbers:
+    return {
+        f"colour_{way}": float(np.mean(colour.correlation(before, after))),
+        f"inverted_{way}": colour.inverted(before, after),
+    }
+
+
+def _one_way(way: str, compare: Callable[..., Numbers], real: View, fake: View) -> Numbers:
+    """What a comparison finds, the way after the name of each distance."""
+    found = {}
+    for name, value in compare(real, fake).items():
+        distance, *deviation = name.split("_")
+        found["_".join([distance, way, *deviation])] = value
+    return found
 
 
 def _translated(
     there: NetState, back: NetState, images: np.ndarray, mesh: parallel.Devices
-) -> tuple[np.ndarray, float, float]:
-    """The images translated, uint8, and the mean errors of the cycle and of the identity."""
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The images translated, uint8, and the mean errors of the "cycle" and of the "identity"."""
     made, errors = [], []
     for start in range(0, len(images), _BLOCK):
         block = images[start : start + _BLOCK]
@@ -103,7 +126,7 @@ def _translated(
         made.append(fake[: len(block)])
         errors.append(np.stack([cycle, identity], axis=1)[: len(block)])
     cycle, identity = np.concatenate(errors).astype(np.float64).mean(axis=0)
-    return np.concatenate(made), float(cycle), float(identity)
+    return np.concatenate(made), {"cycle": float(cycle), "identity": float(identity)}
 
 
 @jax.jit

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from gans import archives, finite, paths
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
 from gans.files import atomic
@@ -30,6 +31,7 @@ from gans.pixels import to_float
 
 WEIGHTS = Path(__file__).parent / "weights"
 _ABOUT = "about"  # the entry of a file that is no array of numbers
+_DEEPEST = 64  # halvings; of an image of 32 pixels nothing is left after five
 
 
 class Classifier(nn.Module):
@@ -95,9 +97,9 @@ def load(weights: str) -> FeatureNet:
     """
     path = WEIGHTS / f"{weights}.npz"
     if not path.is_file():
-        path = Path(weights)
+        path = paths.expanded(weights)
     about, variables = read(path)
-    module = Classifier(len(about["classes"]), **as_fields(about["network"]))
+    module = _module(about)
     return FeatureNet(
         name="classifier",
         weights=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -112,26 +114,59 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a file says about itself, and its variables as float32.
 
     Raises:
-      UserError: it cannot be read, or is of another kind.
+      UserError: it cannot be read, is damaged, or is of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = archives.load_npz(path)
         about = json.loads(str(arrays.pop(_ABOUT)))
-        if missing := {"classes", "network"} - set(about):
-            raise KeyError(*missing)
+        wanted = _shapes(about, channels=arrays["params/Conv_0/kernel"].shape[2])
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.npz")))
         raise UserError(
             f"There is no classifier {path}: give a file of experiments.train_classifier, or one "
             f"of {known}, which come with the code."
         ) from None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is no classifier of experiments.train_classifier ({error})."
-        ) from None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"{path} is no classifier of experiments.train_classifier.") from None
+    for name in sorted(arrays.keys() | wanted.keys()):
+        found = arrays[name] if name in arrays else np.zeros(0)
+        if found.shape != wanted.get(name) or found.dtype.kind != "f":
+            has = f"{found.dtype} {list(found.shape)}" if name in arrays else "none"
+            needs = f"floats {list(wanted[name])}" if name in wanted else "none"
+            raise UserError(
+                f"{path} is no classifier of experiments.train_classifier: of {name} it has "
+                f"{has}, and its network needs {needs}."
+            )
     variables = {tuple(name.split("/")): value.astype(np.float32) for name, value in arrays.items()}
-    return about, unflatten_dict(variables)
+    variables = unflatten_dict(variables)
+    finite.require(variables, str(path), "train the classifier anew, or take the file it was.")
+    return about, variables
+
+
+def _module(about: Mapping[str, Any]) -> Classifier:
+    """The network that a file says it is of.
+
+    Raises:
+      KeyError, TypeError, ValueError: it does not say so.
+    """
+    classes, fields = about["classes"], as_fields(about["network"])
+    features, blocks = fields.get("features", ()), fields.get("blocks", ())
+    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise ValueError("classes are no list of names")
+    widths = (fields.get("stem_features", 1), *features)
+    if not all(isinstance(width, int) and width > 0 for width in widths):
+        raise ValueError("features are no numbers above 0")
+    if len(features) != len(blocks) or len(features) > _DEEPEST:
+        raise ValueError("there is no such network")
+    return Classifier(len(classes), **fields)
+
+
+def _shapes(about: Mapping[str, Any], channels: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays of the network that a file says it is of, by their names."""
+    image = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
+    init = functools.partial(_module(about).init, train=False)
+    variables = jax.eval_shape(init, jax.random.key(0), image)
+    return {"/".join(path): leaf.shape for path, leaf in flatten_dict(variables).items()}
 
 
 def _apply(module: Classifier, variables: Any, images: jax.Array) -> Seen:

@@ -18,8 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gans import cache, pytorch
+from gans import archives, cache, finite, paths, weight_files
 from gans.data import download
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
@@ -273,7 +272,7 @@ def load(path: str | Path = "") -> FeatureNet:
       UserError: the weights cannot be had, or are not those of such a network.
     """
     folder = cache.folder()
-    source = Path(path).expanduser() if path else folder / FILE
+    source = paths.expanded(path) if path else folder / FILE
     digest = _digest(source) if path else SHA256
     converted = folder / f"inception-{digest}.npz"
     params = _read(converted)
@@ -330,11 +329,13 @@ def _shapes() -> dict[tuple[str, ...], tuple[int, ...]]:
 def _read(path: Path) -> Any:
     """The parameters in a converted file, None if there is none that can be used."""
     try:
-        with np.load(path) as file:
-            params = {tuple(name.split("/")): file[name] for name in file}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        arrays = archives.load_npz(path)
+    except (FileNotFoundError, UserError):
         return None
+    params = {tuple(name.split("/")): value for name, value in arrays.items()}
     if {name: value.shape for name, value in params.items()} != _shapes():
+        return None
+    if any(value.dtype != np.float32 for value in params.values()):
         return None
     return unflatten_dict(params)
 
@@ -346,7 +347,7 @@ def convert(path: Path) -> Any:
       UserError: the file cannot be read, or is of another network; the message names the first
         tensor that is missing or differs.
     """
-    tensor = functools.partial(_tensor, path, pytorch.load(path))
+    tensor = functools.partial(_tensor, path, weight_files.load(path))
     params = {}
     for (*layer, kind), shape in _shapes().items():
         name = ".".join(layer)
@@ -359,13 +360,18 @@ def convert(path: Path) -> Any:
                 tensor(f"{name}.bn.{statistic}", (outputs,))
                 for statistic in ("running_mean", "running_var", "weight", "bias")
             )
-            scale = weight / np.sqrt(var + _EPSILON)
+            with np.errstate(invalid="ignore"):  # of a variance below zero, refused below
+                scale = weight / np.sqrt(var + _EPSILON)
             params[*layer, "kernel"] = kernel.transpose(2, 3, 1, 0) * scale
             params[*layer, "bias"] = bias - mean * scale
-    return unflatten_dict({name: value.astype(np.float32) for name, value in params.items()})
+    single = {name: value.astype(np.float32) for name, value in params.items()}
+    finite.require(unflatten_dict(single), f"The weights in {path}", "get the file again.")
+    return unflatten_dict(single)
 
 
-def _tensor(path: Path, weights: pytorch.Weights, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _tensor(
+    path: Path, weights: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+) -> np.ndarray:
     """A tensor of the expected shape, float64."""
     found = f"one of shape {weights[name].shape}" if name in weights else "none of that name"
     if name not in weights or weights[name].shape != shape:

@@ -12,10 +12,12 @@ from PIL import Image
 from gans.data.source import DataInfo
 from gans.pictures import grid
 from gans.pixels import to_float, to_uint8
+from gans.previews import SIDE
 from gans.state import NetState
 from gans.types import Nets
 
 _CELL = 128  # pixels on screen, to see brush strokes
+_MOST = 16  # rows
 
 
 class Translations:
@@ -23,7 +25,8 @@ class Translations:
 
     Args:
       info: of the data.
-      test: under "a" and "b" uint8 `[n, H, W, C]`; as many rows are shown as both have.
+      test: under "a" and "b" uint8 `[n, H, W, C]`; as many rows are shown as both have, 16 at
+        most.
     """
 
     next_command = (
@@ -31,7 +34,7 @@ class Translations:
     )
 
     def __init__(self, *, info: DataInfo, test: Mapping[str, np.ndarray]):
-        rows = min(len(images) for images in test.values())
+        rows = min(_MOST, *(len(images) for images in test.values()))
         self._images = {domain: jnp.asarray(images[:rows]) for domain, images in test.items()}
         self._labels = [
             label for way in (info.domains, info.domains[::-1]) for label in _labels(*way)
@@ -46,7 +49,8 @@ class Translations:
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
         """A row for each test image of A and of B, four columns for each domain."""
-        return grid(images, len(self._labels), title=title, labels=self._labels, cell=_CELL)
+        columns = len(self._labels)
+        return grid(images, columns, title=title, labels=self._labels, cell=_CELL, side=SIDE)
 
 
 def _labels(name: str, other: str) -> tuple[str, ...]:

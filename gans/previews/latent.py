@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from gans.data.source import DataInfo
 from gans.pictures import grid
+from gans.previews import SIDE
 from gans.sampling import latents, render
 from gans.types import Nets
 
+_MOST = 40  # rows, and columns
+
 
 class Grid:
-    """A grid of samples.
+    """A grid of samples, of at most 40 rows and columns.
 
     Args:
-      info: of the data; with classes, each column of the grid is a class.
+      info: of the data; with classes, each column of the grid is a class. Of more than there may be
+        columns, the first, the last and evenly spread ones between them are shown.
       latent_dim: of the generator.
       rows: of the grid.
       columns: of the grid, where there are no classes.
@@ -26,11 +29,15 @@ class Grid:
     next_command = "experiments.sample --workdir={workdir} --num=64 --out=samples.png"
 
     def __init__(self, *, info: DataInfo, latent_dim: int, rows: int, columns: int):
-        self.classes, self.columns = info.classes, len(info.classes) or columns
+        known = len(info.classes)
+        self.columns, rows = min(known or columns, _MOST), min(rows, _MOST)
         count = rows * self.columns
         self.latent = latents(0, 0, count, latent_dim)
-        numbers = jnp.arange(count) % self.columns
-        self.label = jax.nn.one_hot(numbers, self.columns) if info.classes else None
+        self.classes, self.label = (), None
+        if known:
+            shown = np.linspace(0, known - 1, self.columns).round().astype(int)
+            self.classes = tuple(info.classes[number] for number in shown)
+            self.label = jax.nn.one_hot(np.tile(shown, rows), known)
 
     def __call__(self, nets: Nets) -> jax.Array:
         """uint8 `[rows * columns, H, W, C]` on the device."""
@@ -38,4 +45,4 @@ class Grid:
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
         """The grid, with the names of the classes above its columns."""
-        return grid(images, self.columns, title=title, labels=self.classes)
+        return grid(images, self.columns, title=title, labels=self.classes, side=SIDE)

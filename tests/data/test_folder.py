@@ -23,13 +23,14 @@ def write(path, level):
     Image.fromarray(picture(level)).save(path)
 
 
-def load(root, split="train", channels=3, unreadable="fail", image_size=SIZE):
+def load(root, split="train", channels=3, unreadable="fail", image_size=SIZE, **fields):
     return folder.load(
         data_dir=str(root),
         split=split,
         image_size=image_size,
         channels=channels,
         unreadable=unreadable,
+        **fields,
     )
 
 
@@ -53,10 +54,83 @@ def test_loose_images(tmp_path):
     assert_holds(source, range(5))
 
 
-def test_every_extension_is_read(tmp_path):
-    for name in ["a.png", "b.jpg", "c.jpeg", "d.webp", "e.bmp", "f.gif", "g.tif", "h.TIFF"]:
+@pytest.fixture
+def warnings(monkeypatch):
+    said = []
+    monkeypatch.setattr(logging, "warning", lambda text, *args: said.append(text % args))
+    return said
+
+
+def test_every_extension_is_read(tmp_path, warnings):
+    names = ["a.png", "b.jpg", "c.jpeg", "d.webp", "e.bmp", "f.gif", "g.tif", "h.TIFF", "i.jfif"]
+    names += ["j.AVIF", "k.jp2", "l.ppm", "m.tga"]
+    for name in names:
         write(tmp_path / name, 0)
-    assert len(load(tmp_path)) == 8
+    assert len(load(tmp_path)) == len(names)
+    assert not warnings
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path, warnings):
+    write(tmp_path / "cat" / "a.png", 0)
+    write(tmp_path / "dog" / "deep" / "a.png", 1)
+    for name in ("cat/1.HEIC", "dog/deep/2.heic", "dog/b.txt", "README", ".hidden.txt"):
+        (tmp_path / name).touch()
+    assert_holds(load(tmp_path), [0, 1])
+    assert warnings == [
+        f"{tmp_path}: 4 files are no pictures that this reads (.heic: 2, .txt: 1, without an "
+        "ending: 1); convert those in HEIC to JPEG to have them read."
+    ]
+
+
+def test_a_folder_of_other_files_alone_says_which(tmp_path):
+    (tmp_path / "1.HEIC").touch()
+    with pytest.raises(UserError, match=r"holds no images: .*1 file is no picture .*\(.heic: 1\)"):
+        load(tmp_path)
+    write(tmp_path / "cat" / "a.png", 0)
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog" / "1.HEIC").touch()
+    with pytest.raises(UserError, match=r"dog holds no images: .*2 files are .*\(.heic: 2\)"):
+        load(tmp_path)
+
+
+def test_many_kinds_of_other_files_are_cut(tmp_path, warnings):
+    write(tmp_path / "a.png", 0)
+    for i in range(20):
+        (tmp_path / f"a.{i:02d}").touch()
+    load(tmp_path)
+    assert warnings[0].startswith(f"{tmp_path}: 20 files are") and "others: 12)" in warnings[0]
+
+
+def test_what_is_no_file_is_unreadable_by_name(tmp_path, warnings):
+    write(tmp_path / "cat" / "a.png", 0)
+    os.mkfifo(tmp_path / "cat" / "b.png")
+    (tmp_path / "cat" / "c.png").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"cat/b.png \(it is a pipe.*cat/c.png \(No such file"):
+        load(tmp_path)
+    assert_holds(load(tmp_path, unreadable="skip"), [0])
+    assert len(warnings) == 1
+
+
+def test_names_need_not_be_utf_8(tmp_path):
+    strange = os.fsdecode(b"caf\xe9")
+    write(tmp_path / strange / f"{strange}.png", 0)
+    (tmp_path / strange / "b\n.png").touch()
+    source = load(tmp_path, "train[1:]")
+    assert source.classes == (r"caf\xe9",)
+    assert_holds(source, [0])
+    with pytest.raises(UserError) as caught:
+        load(tmp_path)
+    assert r"caf\xe9/b\n.png (not an image)" in str(caught.value)
+    str(caught.value).encode()
+
+
+def test_the_largest_picture_is_a_field(tmp_path):
+    write(tmp_path / "a.png", 0)
+    with pytest.raises(UserError, match="a.png .*8 x 8 pixels are more than max_megapixels=6e-05"):
+        load(tmp_path, max_megapixels=60e-6)
+    assert_holds(load(tmp_path, max_megapixels=64e-6), [0])
+    with pytest.raises(UserError, match="max_megapixels is 0"):
+        load(tmp_path, max_megapixels=0)
 
 
 def test_classes_are_sorted_folders_with_nested_images(tmp_path):
@@ -198,9 +272,7 @@ def test_unreadable_files_fail_by_name(damaged, monkeypatch, limit):
 
 
 @pytest.mark.parametrize("limit", [0, files.MEMORY_LIMIT])
-def test_unreadable_files_are_skipped_with_one_warning(damaged, monkeypatch, limit):
-    warnings = []
-    monkeypatch.setattr(logging, "warning", lambda text, *args: warnings.append(text % args))
+def test_unreadable_files_are_skipped_with_one_warning(damaged, monkeypatch, limit, warnings):
     monkeypatch.setattr(files, "MEMORY_LIMIT", limit)
     source = load(damaged, unreadable="skip")
     assert_holds(source, [0, 4])

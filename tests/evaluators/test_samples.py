@@ -103,3 +103,25 @@ def test_what_too_few_images_do_not_allow_is_left_out_and_said(parts, weights):
 def test_no_more_real_images_are_taken_than_there_are(parts, weights):
     _, protocol = evaluator(weights, ("vendi",), num_real=10_000)(subject(parts))
     assert protocol["num_real"] == 64
+
+
+@pytest.mark.parametrize(
+    "split, num_real, share",
+    [
+        ("", 0, 1.0),
+        ("", 16, 0.25),
+        ("train[:64]", 16, 0.25),
+        ("train[32:96]", 0, 0.5),
+        ("test", 0, 0),
+    ],
+)
+def test_a_view_of_real_images_knows_how_many_of_those_trained_on_it_has(
+    parts, weights, split, num_real, share
+):
+    looking = evaluator(weights, split=split, num_real=num_real).looking
+    assert subject(parts).real(looking).share == share
+
+
+def test_images_that_were_not_trained_on_tell_nothing_of_copies(parts, weights):
+    numbers, protocol = evaluator(weights, ("memorising",), split="test")(subject(parts))
+    assert numbers == {} and protocol["left_out"] == ["comparisons.memorising"]

@@ -9,6 +9,7 @@ import pytest
 
 from gans import parallel
 from gans.data.source import DataInfo
+from gans.data.unpaired import Unpaired
 from gans.evaluators.translations import Translations
 from gans.state import create_net
 from gans.subject import Reference, Subject
@@ -27,10 +28,13 @@ class Scale(nn.Module):
 class Images(Reference):
     """Test images that are at hand."""
 
-    def test(self, num):
+    shown = ()
+
+    def unpaired(self, num):
         rng = np.random.default_rng(0)
         a, b = rng.integers(20, 236, (11, 6, 8, 3)), rng.integers(60, 196, (9, 6, 8, 3))
-        return {"a": a[:num].astype(np.uint8), "b": b[:num].astype(np.uint8)}
+        test = {"a": a[:num].astype(np.uint8), "b": b[:num].astype(np.uint8)}
+        return Unpaired(None, None, ("A", "B"), test, self.shown)
 
 
 def subject(ab, ba):
@@ -46,7 +50,7 @@ def subject(ab, ba):
 def test_errors_are_those_worked_out_by_hand():
     one = subject(0.5, 1.5)
     numbers, protocol = Translations()(one)
-    a, b = (one.reference.test(100)[domain] / 127.5 - 1 for domain in "ab")
+    a, b = (one.reference.unpaired(100).test[domain] / 127.5 - 1 for domain in "ab")
     assert numbers["cycle_a"] == pytest.approx(np.mean(np.abs(0.25 * a)), rel=1e-5)
     assert numbers["cycle_b"] == pytest.approx(np.mean(np.abs(0.25 * b)), rel=1e-5)
     # A's images through the generator that makes A's.
@@ -65,7 +69,40 @@ def test_an_inversion_of_light_raises_the_alarm_though_the_cycle_is_closed():
 
 def test_distances_are_to_the_images_of_the_other_domain(weights):
     numbers, protocol = Translations(net="classifier.load", weights=weights)(subject(1.0, 0.0))
-    assert {"fcd_ab", "fcd_ba", "kcd_ab", "kcd_ba_deviation"} <= set(numbers)
+    assert {"fcd_ab", "fcd_ba", "kcd_ab", "kcd_ba"} <= set(numbers)
+    # All nine or eleven images are in each of KID's subsets, which do not deviate.
+    assert protocol["left_out"] == ["kcd_ab_deviation", "kcd_ba_deviation"]
+    assert not set(protocol["left_out"]) & set(numbers)
     # One grey image for all is farther from A than A is from B.
     assert numbers["fcd_ba"] > numbers["fcd_ab"] > 0
     assert protocol["net"] == "classifier" and protocol["cautions"]
+
+
+def test_distances_that_one_image_does_not_allow_are_left_out_and_said(weights):
+    numbers, protocol = Translations(net="classifier.load", weights=weights, num=1)(subject(1, 1))
+    assert not [name for name in numbers if name.startswith(("fcd", "kcd"))]
+    assert {"cycle_a", "identity_b", "colour_ab", "inverted_ba"} <= set(numbers)
+    assert (
+        "comparisons.frechet is left out: A covariance needs at least 2 images in each set."
+        in (protocol["cautions"])
+    )
+    assert (
+        "comparisons.kernel is left out: 1 images are too few; the least is 2."
+        in (protocol["cautions"])
+    )
+
+
+@pytest.mark.parametrize(
+    "shown, split",
+    [
+        ((), "test images"),
+        (("a", "b"), "centres of training images"),
+        (("b",), "test images of A, centres of training images of B"),
+    ],
+)
+def test_the_protocol_says_which_images_are_translated(shown, split):
+    one = subject(0.5, 1.5)
+    one.reference.shown = shown
+    _, protocol = Translations(num=2)(one)
+    assert protocol["split"] == split
+    assert any("trained on" in caution for caution in protocol["cautions"]) == bool(shown)

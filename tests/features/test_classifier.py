@@ -85,14 +85,76 @@ def test_other_files_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no classifier .*nothing.npz.*come with the code"):
         classifier.load(str(tmp_path / "nothing.npz"))
     (tmp_path / "text.npz").write_text("weights")
-    with pytest.raises(UserError, match=r"text.npz is no classifier of experiments"):
+    with pytest.raises(UserError, match=r"text.npz is damaged, or no file of np.savez"):
         classifier.load(str(tmp_path / "text.npz"))
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(UserError, match=r"other.npz is no classifier"):
         classifier.load(str(tmp_path / "other.npz"))
-    np.savez(tmp_path / "about.npz", about=np.array(json.dumps({"classes": [1]})))
-    with pytest.raises(UserError, match=r"about.npz is no classifier"):
-        classifier.load(str(tmp_path / "about.npz"))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The arrays of a classifier's file, and what it says about itself."""
+    with np.load(classifier.WEIGHTS / "digits.npz") as file:
+        arrays = dict(file)
+    return arrays, json.loads(str(arrays.pop("about")))
+
+
+def refused(tmp_path, arrays, about):
+    np.savez(tmp_path / "net.npz", **arrays, about=np.array(json.dumps(about)))
+    with pytest.raises(UserError) as error:
+        classifier.load(str(tmp_path / "net.npz"))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        None,
+        [1],
+        {"classes": ["a"]},
+        {"classes": None},
+        {"classes": 10},
+        {"classes": [[1]] * 10},
+        {"network": None},
+        {"network": [1]},
+        {"network": {"x": 1}},
+        {"network": {"stem_features": -1}},
+        {"network": {"stem_features": "a"}},
+        {"network": {"stem_features": 10**12}},
+        {"network": {"features": 3}},
+        {"network": {"features": [1]}},
+        {"network": {"features": [64] * 5000, "blocks": [False] * 5000}},
+    ],
+)
+def test_a_file_that_says_it_is_of_no_such_network_is_refused(tmp_path, digits, about):
+    arrays, whole = digits
+    about = whole | about if isinstance(about, dict) else about
+    assert "net.npz is no classifier of experiments" in refused(tmp_path, arrays, about)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(3, "f2"), "of params/Dense_0/bias it has float16 [3], and its network needs"),
+        (np.zeros(10, int), "of params/Dense_0/bias it has int64 [10], and its network needs"),
+        (np.array(["a"] * 10), "of params/Dense_0/bias it has <U1 [10]"),
+        (np.full(10, np.inf), "10 of the 10 numbers in params/Dense_0/bias are not finite"),
+        (None, "of params/Dense_0/bias it has none, and its network needs floats [10]"),
+    ],
+)
+def test_a_file_with_another_array_is_refused(tmp_path, digits, array, message):
+    arrays, about = digits
+    arrays = {name: x for name, x in arrays.items() if name != "params/Dense_0/bias"}
+    if array is not None:
+        arrays["params/Dense_0/bias"] = array
+    assert message in refused(tmp_path, arrays, about)
+
+
+def test_a_file_with_one_array_more_is_refused(tmp_path, digits):
+    arrays, about = digits
+    message = refused(tmp_path, {**arrays, "params/x": np.ones(2)}, about)
+    assert "of params/x it has float64 [2], and its network needs none" in message
 
 
 def test_data_without_labels_is_refused(tmp_path):

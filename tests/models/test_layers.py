@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from closeness import assert_no_further, exactly
 from jax.sharding import Mesh, PartitionSpec
 
 from gans.models.doubling import transposed_conv, upsample_conv
@@ -47,18 +48,16 @@ def test_upsample_conv_is_upsampling_then_convolution_with_its_gradients(size):
     kernel = normal(3, 3, channels, features)
     cotangent = normal(batch, 2 * height, 2 * width, features)
 
-    @jax.jit
-    def both(x, kernel, cotangent):
-        results = []
-        for function in (upsample_conv, plain):
-            value, pullback = jax.vjp(function, x, kernel)
-            results.append((value, *pullback(cotangent)))
-        return results
+    of_ours, of_plain = (
+        functools.partial(value_and_pullbacks, function) for function in (upsample_conv, plain)
+    )
+    sides = jax.jit(of_ours), jax.jit(of_plain), exactly(of_plain)
+    assert_no_further(*(side(x, kernel, cotangent) for side in sides))
 
-    for ours, expected in zip(*both(x, kernel, cotangent), strict=True):
-        # Sums of up to 9 * 16 products (of 256 for the kernel), whose order differs.
-        scale = float(jnp.abs(expected).max())
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * max(scale, 1.0))
+
+def value_and_pullbacks(function, x, kernel, cotangent):
+    value, pullback = jax.vjp(function, x, kernel)
+    return value, *pullback(cotangent)
 
 
 def test_upsample_conv_keeps_bfloat16_and_its_precision():
@@ -66,9 +65,9 @@ def test_upsample_conv_keeps_bfloat16_and_its_precision():
     kernel = normal(3, 3, 4, 3).astype(jnp.bfloat16)
     y = jax.jit(upsample_conv)(x, kernel)
     assert y.dtype == jnp.bfloat16
-    exact = jax.jit(plain)(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    exact = exactly(plain)(x.astype(np.float32), kernel.astype(np.float32))
     # bfloat16 has 8 significant bits; sums of taps and the result are rounded to it.
-    scale = float(jnp.abs(exact).max())
+    scale = np.abs(exact).max()
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=1e-2, atol=1e-2 * scale)
 
 
@@ -78,8 +77,12 @@ def test_upsample_conv_layer_adds_its_bias_and_has_the_parameters_of_a_3x3_convo
     params = jax.jit(layer.init)(jax.random.key(1), x)["params"]
     assert jax.tree.map(jnp.shape, params) == {"kernel": (3, 3, 5, 7), "bias": (7,)}
     params["bias"] = jnp.arange(7.0)
-    expected = plain(x, params["kernel"]) + jnp.arange(7.0)
-    np.testing.assert_allclose(layer.apply({"params": params}, x), expected, rtol=1e-5, atol=1e-5)
+
+    def definition(x, params):
+        return plain(x, params["kernel"]) + params["bias"]
+
+    found = layer.apply({"params": params}, x)
+    assert_no_further(found, *(f(definition)(x, params) for f in (jax.jit, exactly)))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +218,11 @@ def test_synchronised_statistics_are_those_of_the_whole_batch(form):
             grads = jax.lax.pmean(grads, axis_name)
         return y, stats, grads
 
-    whole = jax.jit(lambda variables, x: step(variables, x, None))(variables, x)
+    whole, exact = (
+        f(lambda variables, x: step(variables, x, None))(variables, x) for f in (jax.jit, exactly)
+    )
     shares = sharded(step, form)(variables, x)
-    for ours, expected in zip(jax.tree.leaves(shares), jax.tree.leaves(whole), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=2e-6)
+    assert_no_further(shares, whole, exact)
     # Without synchronisation each device normalises by itself.
     alone = net.apply(variables, x[:3], train=True, mutable=["batch_stats"])[0]
     assert np.abs(alone - whole[0][:3]).max() > 0.1
@@ -254,14 +258,15 @@ def dilated(x, kernel):
 FEW_PIXELS = [(1, 1, 1, 16, 3), (2, 1, 3, 96, 5), (1, 2, 2, 64, 1)]
 
 
-def transposed_and_pullbacks(x, kernel, cotangent):
-    """Value and gradients of the layer, and those of the definition."""
+def transposed(x, kernel):
+    """The layer."""
     layer = ConvTranspose(kernel.shape[-1], len(kernel), use_bias=False, dtype=x.dtype)
-    results = []
-    for function in (lambda x, kernel: layer.apply({"params": {"kernel": kernel}}, x), dilated):
-        value, pullback = jax.vjp(function, x, kernel)
-        results.append((value, *pullback(cotangent)))
-    return results
+    return layer.apply({"params": {"kernel": kernel}}, x)
+
+
+OF_TRANSPOSED, OF_DILATED = (
+    functools.partial(value_and_pullbacks, function) for function in (transposed, dilated)
+)
 
 
 @pytest.mark.parametrize("size", SIZES + FEW_PIXELS)
@@ -271,23 +276,20 @@ def test_transposed_convolution_is_one_of_an_image_with_zeros_between_its_pixels
     x = normal(batch, height, width, channels)
     kernel = normal(kernel_size, kernel_size, channels, features)
     cotangent = normal(batch, 2 * height, 2 * width, features)
-    results = jax.jit(transposed_and_pullbacks)(x, kernel, cotangent)
-    for ours, expected in zip(*results, strict=True):
-        assert ours.shape == expected.shape
-        scale = float(jnp.abs(expected).max())
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * max(scale, 1.0))
+    sides = jax.jit(OF_TRANSPOSED), jax.jit(OF_DILATED), exactly(OF_DILATED)
+    assert_no_further(*(side(x, kernel, cotangent) for side in sides))
 
 
 def test_transposed_convolution_of_few_pixels_keeps_bfloat16_and_its_precision():
     x, kernel = normal(2, 1, 3, 96), normal(4, 4, 96, 5)
     cotangent = normal(2, 2, 6, 5)
     rounded = [a.astype(jnp.bfloat16) for a in (x, kernel, cotangent)]
-    ours, _ = jax.jit(transposed_and_pullbacks)(*rounded)
-    _, exact = jax.jit(transposed_and_pullbacks)(*(a.astype(jnp.float32) for a in rounded))
+    ours = jax.jit(OF_TRANSPOSED)(*rounded)
+    exact = exactly(OF_DILATED)(*(a.astype(np.float32) for a in rounded))
     for a, b in zip(ours, exact, strict=True):
         assert a.dtype == jnp.bfloat16
         # Sums are of float32: the result alone is rounded, to 8 significant bits.
-        scale = float(jnp.abs(b).max())
+        scale = np.abs(b).max()
         np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=2**-8, atol=2**-8 * scale)
 
 
@@ -299,16 +301,11 @@ def test_second_derivatives_of_a_transposed_convolution_of_few_pixels():
         dx, dk = jax.vjp(function, x, kernel)[1](cotangent * function(x, kernel))
         return jnp.square(dx).mean() + jnp.square(dk).mean()
 
-    @jax.jit
-    def both(x, kernel):
-        return [
-            jax.grad(functools.partial(penalty, function), (0, 1))(x, kernel)
-            for function in (transposed_conv, dilated)
-        ]
-
-    for ours, expected in zip(*both(x, kernel), strict=True):
-        scale = float(jnp.abs(expected).max())
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * scale)
+    ours, plainly = (
+        jax.grad(functools.partial(penalty, function), (0, 1))
+        for function in (transposed_conv, dilated)
+    )
+    assert_no_further(*(f(x, kernel) for f in (jax.jit(ours), jax.jit(plainly), exactly(plainly))))
 
 
 def test_an_accelerator_gets_a_convolution_of_few_pixels_and_a_cpu_products():
@@ -358,10 +355,10 @@ def test_instance_norm_matches_float64(affine):
 def test_instance_norm_by_given_moments_joins_the_parts_of_an_image():
     x = 2.0 + normal(2, 8, 6, 3)
     layer = InstanceNorm()
-    whole = layer.apply({}, x)
+    whole, exact = (f(functools.partial(layer.apply, {}))(x) for f in (jax.jit, exactly))
     moments = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
     part = layer.apply({}, x[:, :3], moments=moments)
-    np.testing.assert_allclose(part, whole[:, :3], rtol=1e-5, atol=1e-5)
+    assert_no_further(part, whole[:, :3], exact[:, :3])
 
 
 def test_instance_norm_starts_near_one_and_keeps_bfloat16():
