@@ -177,12 +177,14 @@ class Checkpoints:
             return Restored(chosen, *restored)
 
     def position(self) -> dict | None:
-        """The position that the newest checkpoint holds, damaged or not; None if unreadable."""
+        """The position that the newest checkpoint holds; None if it is not as it was written."""
+        folder = self._folder(self.latest_step())
         try:
-            position = _read_json(self._folder(self.latest_step()) / _POSITION)
-        except (OSError, ValueError):
+            if _checksum(folder / _POSITION) != _read_json(folder / _CHECKSUMS)[_POSITION]:
+                return None
+            return _read_json(folder / _POSITION)
+        except (OSError, ValueError, LookupError, TypeError):
             return None
-        return position if isinstance(position, dict) else None
 
     def wait(self) -> None:
         """Blocks until the save in flight is on disk.

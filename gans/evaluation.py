@@ -38,6 +38,7 @@ class _Protocol(TypedDict):
     versions: NotRequired[dict[str, str]]
     device: NotRequired[str]
     cautions: NotRequired[list[str]]
+    left_out: NotRequired[list[str]]
 
 
 class Evaluation(TypedDict):

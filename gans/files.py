@@ -74,16 +74,31 @@ def write_json(path: Path, content: Any) -> None:
 def append_lines(path: Path, lines: Iterable[Any]) -> None:
     """Appends JSON values to a file, one a line; all of them or none.
 
+    They begin on a line of their own, also after one that a kill cut short.
+
     Raises:
       UserError: the file cannot be written, or the disk is full.
     """
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     try:
         # Without a buffer, so that closing has nothing to write, and so nothing to fail at.
-        with path.open("ab", buffering=0) as file:
-            write_whole(file, content)
+        with open(path, "ab+", buffering=0, opener=_open_at_once) as file:
+            write_whole(file, content if _ends_a_line(file) else b"\n" + content)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for a reader of what turns out to be a FIFO."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
+def _ends_a_line(file: BinaryIO) -> bool:
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return True
+    file.seek(end - 1)
+    return file.read(1) == b"\n"
 
 
 def write_whole(file: BinaryIO, content: bytes) -> None:

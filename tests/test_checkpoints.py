@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import flax
@@ -200,6 +201,11 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
+def in_its_place(path: Path, make: Callable[[Path], None]) -> None:
+    path.unlink()
+    make(path)
+
+
 DAMAGE = {
     "flipped bit in the data": lambda folder: flip_bit(largest_file(folder)),
     "truncated": lambda folder: os.truncate(largest_file(folder), 100),
@@ -209,6 +215,11 @@ DAMAGE = {
     "no checksums": lambda folder: (folder / "checksums.json").unlink(),
     "flipped bit in the checksums": lambda folder: flip_bit(folder / "checksums.json", 0),
     "flipped bit in the position": lambda folder: flip_bit(folder / "position.json"),
+    "checksums too deep": lambda folder: (folder / "checksums.json").write_text("[" * 100_000),
+    "a list of checksums": lambda folder: (folder / "checksums.json").write_text("[1]"),
+    "a pipe for the checksums": lambda folder: in_its_place(folder / "checksums.json", os.mkfifo),
+    "a pipe for the data": lambda folder: in_its_place(largest_file(folder), os.mkfifo),
+    "a folder for the position": lambda folder: in_its_place(folder / "position.json", os.mkdir),
 }
 
 
@@ -239,6 +250,23 @@ def test_damage_is_reported_moved_aside_and_passed_over(tmp_path, capfd, kind):
         checkpoints.save(2, small_state(2.5), {})
         assert checkpoints.restore(small_state(0)).state["b"] == 2.5
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "3", "{}", '{"step": "x"}', "[" * 100_000])
+def test_a_position_that_is_not_as_it_was_written_is_none(tmp_path, content):
+    write(tmp_path / "c", 1)
+    reader = Checkpoints(tmp_path / "c", read_only=True)
+    assert reader.position() == {"step": 1}
+    (tmp_path / "c" / "1" / "position.json").write_text(content)
+    assert reader.position() is None
+    assert Checkpoints(tmp_path / "none", read_only=True).position() is None
+
+
+def test_folders_of_other_names_are_no_steps(tmp_path):
+    for name in ("3", "007", "٣", "x", "-1", "1" * 30, "superseded"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "5").touch()
+    assert Checkpoints(tmp_path, read_only=True).steps() == [3]
 
 
 def test_every_flipped_bit_is_found_or_harmless(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Files of a run folder: whole or absent, continued without repetition."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -52,6 +53,29 @@ def test_broken_json_is_a_clear_error(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
         reading.read_json(tmp_path / "a.json")
+
+
+def test_lines_begin_after_one_that_a_kill_cut_short(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"step": 1}\n{"st')
+    files.append_lines(path, [{"step": 2}, {"step": 3}])
+    assert path.read_text() == '{"step": 1}\n{"st\n{"step": 2}\n{"step": 3}\n'
+
+
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(UserError, match="Cannot write .*a.jsonl"):
+        files.append_lines(tmp_path / "a.jsonl", [1])
+
+
+@pytest.mark.parametrize("line", ["[]", "null", "3", "{}", '{"step": "4"}', '{"step": null}'])
+def test_a_line_without_a_step_does_not_keep_a_run_from_going_on(tmp_path, line):
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        (tmp_path / name).write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    with writers.RunWriter(tmp_path, 2):
+        pass
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        assert (tmp_path / name).read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_resuming_drops_what_lies_beyond_the_step_and_cut_lines(tmp_path):
