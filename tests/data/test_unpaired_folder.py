@@ -5,7 +5,7 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from gans.data import files, unpaired_folder
+from gans.data import files, finding, unpaired_folder
 from gans.errors import UserError
 
 SIZE = 8
@@ -139,7 +139,7 @@ def test_every_kind_of_picture(tmp_path):
         (["a.png", "b.png"], r"trainA and the folder trainB \(it has 2 images\): put .* trainA"),
         (["train/a.png", "b/b.png", "c.png"], r"\(it has folders b, train and 1 images\): put"),
         (["trainA/a.png"], r"lacks the folder trainB \(it has folders trainA\): put"),
-        (["trainA/a.png", "trainB/notes.txt"], "trainB holds no images: put some there, as .png"),
+        (["trainA/a.png", "trainB/notes.txt"], "trainB holds no images: put some there, as PNG"),
         (
             ["trainA/a.png", "trainB/b.png", "testA/notes.txt"],
             "testA holds no images: put some there or remove it",
@@ -161,7 +161,7 @@ def test_other_layouts_are_one_clear_sentence(tmp_path, names, message):
 
 def test_folders_that_only_differ_in_case_are_refused(root, monkeypatch):
     # Some file systems cannot hold both.
-    monkeypatch.setattr(files, "child_folders", lambda path: [path / "TrainA", path / "trainA"])
+    monkeypatch.setattr(finding, "child_folders", lambda path: [path / "TrainA", path / "trainA"])
     with pytest.raises(UserError, match="has TrainA and trainA, which only differ in case"):
         load(root)
 
