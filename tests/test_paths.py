@@ -9,7 +9,7 @@ from absl import flags
 import gans
 from experiments import cli
 from gans import cache, collect, compare, evaluate, export, importing, paths, sweep, train
-from gans.data import cifar10, finding
+from gans.data import cifar10, files
 from gans.errors import UserError
 from gans.features import classifier, inception
 
@@ -71,7 +71,7 @@ def test_names_are_shown_on_one_line_in_characters_that_can_be_printed():
         lambda path: list(evaluate.run(path, [None], {})),
         lambda path: compare.run([path], []),
         lambda path: collect.run(path, None, None, []),
-        finding.check_folder,
+        files.check_folder,
         classifier.load,
         inception.load,
     ],

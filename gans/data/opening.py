@@ -18,7 +18,7 @@ from gans.errors import UserError
 # which run programs (PostScript is handed to Ghostscript), are no pictures or icons alone.
 FORMATS = {
     "PNG": (".png", ".apng"),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "WEBP": (".webp",),
     "GIF": (".gif",),
     "BMP": (".bmp",),

@@ -5,7 +5,7 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from gans.data import files, finding, unpaired_folder
+from gans.data import files, unpaired_folder
 from gans.errors import UserError
 
 SIZE = 8
@@ -161,7 +161,7 @@ def test_other_layouts_are_one_clear_sentence(tmp_path, names, message):
 
 def test_folders_that_only_differ_in_case_are_refused(root, monkeypatch):
     # Some file systems cannot hold both.
-    monkeypatch.setattr(finding, "child_folders", lambda path: [path / "TrainA", path / "trainA"])
+    monkeypatch.setattr(files, "child_folders", lambda path: [path / "TrainA", path / "trainA"])
     with pytest.raises(UserError, match="has TrainA and trainA, which only differ in case"):
         load(root)
 
