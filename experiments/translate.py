@@ -157,13 +157,14 @@ def _find_one(path: Path) -> list[Path]:
 
 
 def _find_in(folder: Path) -> list[Path]:
-    from gans.data import finding
+    from gans.data import files
+    from gans.data.leftout import LeftOut
     from gans.errors import UserError
     from gans.paths import readable
 
-    left_out = finding.LeftOut()
+    left_out = LeftOut()
     try:
-        pictures = finding.loose_images(folder, left_out)
+        pictures = files.loose_images(folder, left_out)
     except OSError as error:
         raise UserError(
             f"Cannot list the pictures of {readable(folder)}: {error.strerror}."

@@ -1,6 +1,8 @@
 """One meaning of a tilde for commands, configs and functions; names as messages show them."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from absl import flags
 import gans
 from experiments import cli
 from gans import cache, collect, compare, evaluate, export, importing, paths, sweep, train
-from gans.data import cifar10, finding
+from gans.data import cifar10, files
 from gans.errors import UserError
 from gans.features import classifier, inception
 
@@ -71,7 +73,7 @@ def test_names_are_shown_on_one_line_in_characters_that_can_be_printed():
         lambda path: list(evaluate.run(path, [None], {})),
         lambda path: compare.run([path], []),
         lambda path: collect.run(path, None, None, []),
-        finding.check_folder,
+        files.check_folder,
         classifier.load,
         inception.load,
     ],
@@ -131,3 +133,14 @@ def test_the_path_of_a_config_file_is_expanded(home):
     assert cli._with_home("--config=~/a.py:test") == f"--config={home}/a.py:test"
     for other in ("--config=a.py", "--slurm.partition=~", "~/runs", "--config.data.data_dir=~/x"):
         assert cli._with_home(other) == other
+
+
+def test_commands_print_names_that_are_not_utf_8():
+    program = r"from experiments import cli; cli.run(lambda: print('caf\udce9'))"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(_CONFIG.parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stdout) == (0, "caf\\udce9\n"), result.stderr

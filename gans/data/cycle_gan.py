@@ -19,7 +19,6 @@ import tqdm
 from PIL import Image
 
 from gans.data import files, images, prepared, unpaired
-from gans.data.finding import is_image
 from gans.data.opening import UnreadableImage
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
@@ -200,7 +199,7 @@ def _members(file: zipfile.ZipFile, split: str) -> dict[str, str]:
         # Archives made on macOS have a second tree, `__MACOSX`, and files called `._*`.
         if top in ("", ".", "..", "__MACOSX") or folder != split or "/" in name:
             continue
-        if is_image(name):
+        if files.is_image(name):
             members[name] = path
     return members
 

@@ -1,9 +1,10 @@
-"""Image files, read at once or on access."""
+"""Image files: finding them, and reading them at once or on access."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol, SupportsIndex
@@ -13,12 +14,14 @@ from absl import logging
 from PIL import Image
 
 from gans.data import images, threads
-from gans.data.finding import shorten
-from gans.data.opening import MAX_MEGAPIXELS, UnreadableImage
+from gans.data.leftout import LeftOut
+from gans.data.opening import EXTENSIONS, MAX_MEGAPIXELS, UnreadableImage
 from gans.errors import UserError
-from gans.paths import readable
+from gans.paths import expanded, readable
 
 MEMORY_LIMIT = 2**31  # Bytes of decoded images held in memory; above, they are read on access.
+
+_NAMED = 20  # File names spelt out in one message.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,83 @@ class FileImages(Sequence[np.ndarray]):
             resample=self.resample,
             max_megapixels=self.max_megapixels,
         )
+
+
+# Finding them.
+
+
+def check_folder(data_dir: str) -> pathlib.Path:
+    """Returns the folder that the user named, or raises `UserError` when it is none."""
+    if not data_dir:
+        raise UserError("data_dir is empty: give the folder that holds your images.")
+    root = expanded(data_dir)
+    shown = readable(root)
+    if not os.path.exists(root):
+        raise UserError(f"There is no folder {shown}: check data_dir.")
+    if not os.path.isdir(root):
+        raise UserError(f"{shown} is a file: give data_dir the folder that holds your images.")
+    return root
+
+
+def child_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the sub-folders that are not hidden, sorted."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
+
+
+def loose_images(folder: pathlib.Path, left_out: LeftOut | None = None) -> list[pathlib.Path]:
+    """Returns the images right in a folder, sorted; `left_out` counts its other files."""
+    names = [entry.name for entry in os.scandir(folder) if not _is_folder(entry)]
+    return sorted(folder / name for name in _images(names, left_out))
+
+
+def find_images(folder: pathlib.Path, left_out: LeftOut | None = None) -> list[pathlib.Path]:
+    """Returns the images at any depth, sorted, through links, each folder visited once."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found, visited = [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=fail):
+        visited.add(os.path.realpath(parent))
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not _hidden(name) and os.path.realpath(os.path.join(parent, name)) not in visited
+        ]
+        found += [pathlib.Path(parent, name) for name in _images(files, left_out)]
+    return sorted(found)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name counts as an image: by its extension, unless it is hidden.
+
+    What is no file, a pipe or a broken link, counts too: it cannot be read, and is named then.
+    """
+    return name.lower().endswith(EXTENSIONS) and not _hidden(name)
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Joins names, of which those beyond the first `_NAMED` are only counted."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _images(names: Sequence[str], left_out: LeftOut | None) -> list[str]:
+    for name in names:
+        if left_out is not None and not is_image(name) and not _hidden(name):
+            left_out.add(name)
+    return [name for name in names if is_image(name)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # The latter comes out of macOS archives.
+
+
+# Reading them.
 
 
 class Decodable(Protocol):

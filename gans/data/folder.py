@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from gans.data import files, finding, images, opening, splits
+from gans.data import files, images, opening, splits
+from gans.data.leftout import LeftOut
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.paths import readable
@@ -65,7 +66,7 @@ def load(
     """
     images.check_shape(image_size, channels)
     opening.check_limit(max_megapixels)
-    root, left_out = finding.check_folder(data_dir), finding.LeftOut()
+    root, left_out = files.check_folder(data_dir), LeftOut()
     listing = _select(_list_splits(root, left_out), split)
     if str(left_out):
         logging.warning("%s: %s.", readable(root), left_out)
@@ -80,12 +81,12 @@ def load(
 # Finding the images.
 
 
-def _list_splits(root: pathlib.Path, left_out: finding.LeftOut) -> dict[str, _Listing]:
+def _list_splits(root: pathlib.Path, left_out: LeftOut) -> dict[str, _Listing]:
     """Lists the images of every split; a folder without split folders is all `train`."""
     train = root / "train"
     try:
         if train.is_dir():
-            folders = finding.child_folders(root)
+            folders = files.child_folders(root)
             _refuse_loose(root, folders, left_out)
         else:
             folders, train = [root], root
@@ -116,22 +117,22 @@ def _check_classes(root: pathlib.Path, listings: Mapping[str, _Listing]) -> None
             differing = sorted(set(expected) ^ set(listing.classes))
             raise UserError(
                 f"The splits of {readable(root)} need the same class folders, but only one of "
-                f"train and {readable(name)} has {finding.shorten(differing)}."
+                f"train and {readable(name)} has {files.shorten(differing)}."
             )
 
 
-def _list_split(folder: pathlib.Path, left_out: finding.LeftOut) -> _Listing:
+def _list_split(folder: pathlib.Path, left_out: LeftOut) -> _Listing:
     by_class = {
-        child.name: finding.find_images(child, left_out) for child in finding.child_folders(folder)
+        child.name: files.find_images(child, left_out) for child in files.child_folders(folder)
     }
     if not any(by_class.values()):
-        return _Listing(finding.loose_images(folder, left_out), [], ())
+        return _Listing(files.loose_images(folder, left_out), [], ())
     _refuse_loose(folder, [folder / name for name in by_class], left_out)
     empty = [name for name, paths in by_class.items() if not paths]
     if empty:
         raise UserError(
             f"Every sub-folder of {readable(folder)} is a class, but "
-            f"{finding.shorten([*map(readable, empty)])} holds no images: add some or move the "
+            f"{files.shorten([*map(readable, empty)])} holds no images: add some or move the "
             f"sub-folder elsewhere{left_out.clause}."
         )
     return _Listing(
@@ -142,14 +143,14 @@ def _list_split(folder: pathlib.Path, left_out: finding.LeftOut) -> _Listing:
 
 
 def _refuse_loose(
-    folder: pathlib.Path, subfolders: Sequence[pathlib.Path], left_out: finding.LeftOut
+    folder: pathlib.Path, subfolders: Sequence[pathlib.Path], left_out: LeftOut
 ) -> None:
-    loose = finding.loose_images(folder, left_out)
+    loose = files.loose_images(folder, left_out)
     if loose:
         names, folders = ([readable(path.name) for path in found] for found in (loose, subfolders))
         raise UserError(
-            f"{readable(folder)} mixes images ({finding.shorten(names)}) with folders of images "
-            f"({finding.shorten(folders)}): move the images into the folders, or the folders "
+            f"{readable(folder)} mixes images ({files.shorten(names)}) with folders of images "
+            f"({files.shorten(folders)}): move the images into the folders, or the folders "
             "elsewhere."
         )
 

@@ -18,7 +18,7 @@ from gans.errors import UserError
 # which run programs (PostScript is handed to Ghostscript), are no pictures or icons alone.
 FORMATS = {
     "PNG": (".png", ".apng"),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "WEBP": (".webp",),
     "GIF": (".gif",),
     "BMP": (".bmp",),
@@ -36,7 +36,7 @@ DESCRIPTION = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 """The formats that most pictures have, for messages."""
 
 MAX_MEGAPIXELS = 256
-"""The most of one picture by default: 3 GiB while it is read."""
+"""The most of one picture by default: 2 GiB while it is read, and more where it is transparent."""
 
 _AT_ONCE = 2**28  # pixels of all pictures that are being read; a larger one is read alone
 _DECODING = Budget(_AT_ONCE)

@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from gans.data import files, finding, images, opening, unpaired
+from gans.data import files, images, opening, unpaired
+from gans.data.leftout import LeftOut
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.paths import readable
@@ -63,7 +64,7 @@ def load(
     )
     resample = images.resampling(resize)
     opening.check_limit(max_megapixels)
-    root, left_out = finding.check_folder(data_dir), finding.LeftOut()
+    root, left_out = files.check_folder(data_dir), LeftOut()
     try:
         listing = _list(root, left_out)
     except OSError as error:
@@ -94,7 +95,7 @@ def load(
 
 
 def _list(
-    root: pathlib.Path, left_out: finding.LeftOut
+    root: pathlib.Path, left_out: LeftOut
 ) -> dict[str, tuple[pathlib.Path, list[pathlib.Path]]]:
     """The folder and the images of `trainA`, `trainB` and those of `testA`, `testB` there are."""
     listing = {}
@@ -102,7 +103,7 @@ def _list(
         folder = _find(root, name)
         if folder is None:
             continue
-        paths = finding.find_images(folder, left_out)
+        paths = files.find_images(folder, left_out)
         if not paths:
             advice = "put some there" if name.startswith("train") else "put some there or remove it"
             raise UserError(
@@ -121,7 +122,7 @@ def _list(
 
 def _find(root: pathlib.Path, name: str) -> pathlib.Path | None:
     """The sub-folder of that name, in upper or lower case."""
-    found = [path for path in finding.child_folders(root) if path.name.lower() == name.lower()]
+    found = [path for path in files.child_folders(root) if path.name.lower() == name.lower()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise UserError(f"{root} has {names}, which only differ in case: merge or rename them.")
@@ -130,8 +131,8 @@ def _find(root: pathlib.Path, name: str) -> pathlib.Path | None:
 
 def _describe(root: pathlib.Path) -> str:
     """What a folder holds instead."""
-    folders = [readable(path.name) for path in finding.child_folders(root)]
-    loose = [path.name for path in finding.loose_images(root, finding.LeftOut())]
-    held = [f"folders {finding.shorten(folders)}"] if folders else []
+    folders = [readable(path.name) for path in files.child_folders(root)]
+    loose = [path.name for path in files.loose_images(root, LeftOut())]
+    held = [f"folders {files.shorten(folders)}"] if folders else []
     held += [f"{len(loose)} images"] if loose else []
     return " and ".join(held) or "no images"

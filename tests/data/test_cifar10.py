@@ -382,6 +382,13 @@ def test_folder_that_cannot_be_written_is_a_user_error(tmp_path, server):
         prepare(tmp_path / "file" / "data", server)
 
 
+def test_what_killed_processes_left_is_cleared_once_the_data_is_there(tmp_path, server):
+    prepare(tmp_path, server)
+    (tmp_path / "cifar10" / "incomplete.prepare" / "deep").mkdir(parents=True)
+    prepare(tmp_path, server)
+    assert not (tmp_path / "cifar10" / "incomplete.prepare").exists()
+
+
 def test_prepared_folder_may_be_read_only(tmp_path, server, monkeypatch):
     prepare(tmp_path, server)
     monkeypatch.setattr(os, "mkdir", lambda *args: pytest.fail("wrote"))

@@ -139,7 +139,7 @@ def test_every_kind_of_picture(tmp_path):
         (["a.png", "b.png"], r"trainA and the folder trainB \(it has 2 images\): put .* trainA"),
         (["train/a.png", "b/b.png", "c.png"], r"\(it has folders b, train and 1 images\): put"),
         (["trainA/a.png"], r"lacks the folder trainB \(it has folders trainA\): put"),
-        (["trainA/a.png", "trainB/notes.txt"], "trainB holds no images: put some there, as .png"),
+        (["trainA/a.png", "trainB/notes.txt"], "trainB holds no images: put some there, as PNG"),
         (
             ["trainA/a.png", "trainB/b.png", "testA/notes.txt"],
             "testA holds no images: put some there or remove it",
