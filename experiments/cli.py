@@ -37,6 +37,8 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
             sys.exit(130)
 
     runtime.prepare()
+    # A path that is no UTF-8 can be printed, if not as it is; stderr does so of its own accord.
+    sys.stdout.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.WARNING)
     flags.FLAGS.set_gnu_getopt()  # flags may follow arguments
     app.run(guarded, flags_parser=_parse)
