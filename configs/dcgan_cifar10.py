@@ -95,6 +95,7 @@ def base() -> ConfigDict:
     config.train = train = ConfigDict()
     train.num_steps = 37_500  # not epochs: of a folder of few images they would soon be over
     train.steps_per_call = 25  # iterations between two looks of the host
+    # What is due every so many steps is done when the host looks next, so give multiples of that.
     train.log_every = 100
     train.sample_every = 100
     train.remat = False  # less memory for more time: see gans.state.NetState

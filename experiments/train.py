@@ -26,7 +26,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import build, hosts, replicas, train
+    from gans import build, hosts, replicas, train, writers
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     with cli.together():
@@ -37,14 +37,15 @@ def main() -> None:
             else:
                 train.run(config, workdir)
         except train.Interrupted as stop:
-            print(stop, file=sys.stderr)
+            writers.say(str(stop))
             sys.exit(128 + stop.number)
     if not hosts.is_first():
         return
     shown = workdir / next(iter(replicas.seeds(config, 1))) if _REPLICAS.value else workdir
     following = build.find("previews", config.preview.name).next_command
+    pictures = [path for name in writers.TO_LOOK_AT if (path := shown / name).exists()]
     print(
-        f"Trained. Pictures: {shown}/samples.html and {shown}/samples.gif\n"
+        f"Trained. Pictures: {' and '.join(map(str, pictures)) or 'none'}\n"
         f"What next: python -m {following.format(workdir=shown)}"
     )
 

@@ -12,8 +12,8 @@ class Beside:
     """One kind of files whose writing may fail: a sentence says so, and training goes on.
 
     Each is tried again whenever there is something new to write, so that a disk that was full for
-    a while costs what would have been written meanwhile. The sentence comes once for each time that
-    it begins to fail.
+    a while costs what would have been written meanwhile. The sentence comes once: where a disk has
+    room for some and not for others, it would come again and again.
 
     Args:
       what: is written, as in "Sample pictures".
@@ -22,7 +22,7 @@ class Beside:
 
     def __init__(self, what: str, say: Callable[[str], None]):
         self._what, self._say = what, say
-        self._is_failing = False
+        self._is_said = False
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
@@ -30,11 +30,12 @@ class Beside:
         try:
             yield
         except Exception as error:  # of whatever library
-            if not self._is_failing:
-                self._say(f"{self._what} are left out: {_cause(error)} Training goes on.")
-            self._is_failing = True
-        else:
-            self._is_failing = False
+            if not self._is_said:
+                self._say(
+                    f"{self._what} are left out where they cannot be written: {_cause(error)} "
+                    "Nothing else is lost."
+                )
+            self._is_said = True
 
 
 def _cause(error: Exception) -> str:

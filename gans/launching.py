@@ -3,9 +3,9 @@
 What it prints goes into `train.log` in its run folder. Jobs import this module, so it is quick to.
 
 Whoever runs the job - a batch system, or `gans.launchers.local` - may signal this process, its
-child or both, once or several times; the child must hear of it just once, because a second signal
-ends training without saving. So the child is started deaf to SIGTERM and SIGUSR2, and is sent one
-SIGINT, which saves as SIGTERM does.
+child or both, once or many times; the child must hear of it just once, because the third signal
+ends training without saving. So the child is started deaf to SIGTERM, SIGUSR2 and SIGHUP, and is
+sent one SIGINT, which saves as SIGTERM does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gans.errors import UserError
 LOG = "train.log"
 
 _END = 2**16  # bytes of a log that are looked at
-_STOP = (signal.SIGTERM, signal.SIGUSR2)
+_STOP = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
 class Failed(Exception):
@@ -127,7 +127,9 @@ def _deaf() -> Iterator[types.FunctionType]:
                 child.send_signal(signal.SIGINT)
             received.append(number)
 
-        before = {number: signal.signal(number, receive) for number in _STOP}
+        # nohup ignores SIGHUP, and that is to stay so.
+        heard = [n for n in _STOP if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, receive) for number in heard}
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
         try:

@@ -37,6 +37,9 @@ from gans.samples_folder import SamplesFolder
 
 _METRICS, _EVALUATIONS, _ANIMATION = "metrics.jsonl", "evaluations.jsonl", "samples.gif"
 _RECORD = (_METRICS, _EVALUATIONS, "samples", _ANIMATION, "samples.html")
+TO_LOOK_AT = ("samples.html", _ANIMATION)
+"""The files that show how training went."""
+
 _JSON = ("config.json", "data.json")
 
 # TensorBoard shows ten pictures of all it is given: after the first of a start, fewer and fewer

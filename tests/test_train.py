@@ -1,6 +1,7 @@
 """Whole runs of the small form: resumed, interrupted, diverged, damaged."""
 
 import json
+import shutil
 import signal
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 from PIL import Image
 
-from gans import loop, parallel, recorder, train
+from gans import loop, parallel, recorder, standing, train, writers
 from gans.data import pipeline
 from gans.errors import UserError
 
@@ -291,3 +292,149 @@ def test_chunks_end_at_the_same_steps_wherever_a_run_starts(first, total, size, 
 )
 def test_an_event_is_due_at_the_first_boundary_after_its_multiple(before, after, every, due):
     assert recorder.is_due(before, after, every) is due
+
+
+def evaluated(config, **changes):
+    """The config with an evaluation every two steps, and the best of them kept."""
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict(
+        {
+            "evaluators.quality.every_steps": 2,
+            "checkpoint.every_steps": 4,
+            "checkpoint.best": "quality/nearest_ratio",
+            "train.sample_every": 2,
+        }
+        | changes
+    )
+    return config
+
+
+def record(workdir, name="nearest_ratio"):
+    found = (workdir / "evaluations.jsonl").read_text().splitlines()
+    return [(line["step"], line["values"][name]) for line in map(json.loads, found)]
+
+
+def held(workdir):
+    (folder,) = (workdir / "best").glob("[0-9]*")
+    value = json.loads((folder / "position.json").read_text())["best"]
+    return int(folder.name), *value.values()
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing tidies up after it that could write."""
+
+
+@pytest.mark.parametrize("moment", ["before best", "before record", "after record", "picture"])
+def test_record_and_best_agree_wherever_a_run_is_killed(base, tmp_path, monkeypatch, moment):
+    config = evaluated(base)
+    owner, name = {
+        "before best": (train.best.Best, "offer"),
+        "before record": (train.RunWriter, "evaluations"),
+        "after record": (train.Progress, "note"),
+        "picture": (train.RunWriter, "samples"),
+    }[moment]
+    real = getattr(owner, name)
+
+    def killed(self, *args, **kwargs):
+        if (tmp_path / "run" / "checkpoints" / "4").exists() and not moment.startswith("after"):
+            raise Killed
+        if moment.startswith("after") and args and args[0].startswith("step 4"):
+            raise Killed
+        return real(self, *args, **kwargs)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, killed)
+        with pytest.raises(Killed):
+            train.run(config, tmp_path / "run")
+    train.run(config, tmp_path / "run")
+    train.run(config, tmp_path / "whole")
+    assert record(tmp_path / "run") == record(tmp_path / "whole")
+    assert held(tmp_path / "run") == held(tmp_path / "whole")
+    assert held(tmp_path / "run") == min(record(tmp_path / "run"), key=lambda pair: pair[1])
+    shown = [sorted(p.name for p in (tmp_path / x / "samples").iterdir()) for x in ("run", "whole")]
+    assert shown[0] == shown[1]
+
+
+def test_a_best_that_was_recorded_and_not_kept_is_made_again(base, tmp_path):
+    config = evaluated(base, **{"train.num_steps": 4, "evaluators.quality.every_steps": 4})
+    train.run(config, tmp_path)
+    best = held(tmp_path)
+    shutil.rmtree(tmp_path / "best")
+    train.run(config, tmp_path)
+    assert held(tmp_path) == best
+
+
+def test_a_stop_saves_and_leaves_pictures_and_evaluations_to_the_next_start(
+    base, tmp_path, monkeypatch
+):
+    config = evaluated(base, **{"checkpoint.best": ""})
+    run = train.Recorder._evaluate
+
+    def interrupted(self, step, *args):
+        if step == 4:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)  # a second one drops nothing
+        return run(self, step, *args)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(train.Recorder, "_evaluate", interrupted)
+        broken.setattr(train.RunWriter, "animation", lambda self: pytest.fail("a GIF at a stop"))
+        with pytest.raises(train.Interrupted, match="SIGHUP at step 4 of 6"):
+            train.run(config, tmp_path / "run")
+    assert [step for step, _ in record(tmp_path / "run")] == [2]
+    assert not standing.is_finished(tmp_path / "run", config)
+    train.run(config, tmp_path / "run")
+    train.run(config, tmp_path / "whole")
+    assert record(tmp_path / "run") == record(tmp_path / "whole")
+    assert standing.is_finished(tmp_path / "run", config)
+
+
+def test_a_stop_in_the_last_evaluation_is_no_finished_run(base, tmp_path, monkeypatch):
+    config = evaluated(base, **{"checkpoint.best": "", "evaluators.quality.every_steps": 6})
+    run = train.Recorder._evaluate
+
+    def interrupted(self, *args):
+        signal.raise_signal(signal.SIGTERM)
+        return run(self, *args)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(train.Recorder, "_evaluate", interrupted)
+        with pytest.raises(train.Interrupted, match="at step 6 of 6"):
+            train.run(config, tmp_path)
+        assert not standing.is_finished(tmp_path, config)
+        with pytest.raises(train.Interrupted, match="at step 6 of 6"):  # and again
+            train.run(config, tmp_path)
+    train.run(config, tmp_path)
+    assert [step for step, _ in record(tmp_path)] == [6]
+    assert standing.is_finished(tmp_path, config) and (tmp_path / "samples.gif").exists()
+
+
+@pytest.mark.parametrize("failing", ["metrics.jsonl", "evaluations.jsonl"])
+def test_a_full_disk_ends_a_run_with_one_sentence_and_its_checkpoint(
+    base, tmp_path, monkeypatch, failing
+):
+    config = evaluated(base, **{"checkpoint.best": "", "checkpoint.every_steps": 2})
+    append = writers.append_lines
+
+    def full(path, lines):
+        if path.name == failing and (tmp_path / "checkpoints" / "2").exists():
+            raise UserError(f"Cannot write {path}: No space left on device.")
+        append(path, lines)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(writers, "append_lines", full)
+        with pytest.raises(UserError, match=f"{failing}: No space left on device"):
+            train.run(config, tmp_path)
+    assert (tmp_path / "checkpoints" / "2").exists()
+    train.run(config, tmp_path)
+    assert [step for step, _ in record(tmp_path)] == [2, 4, 6]
+
+
+def test_speed_is_that_of_the_chunks_from_the_first_line_on(base, tmp_path, monkeypatch):
+    """Chunks of 2 x 8 images that end a second apart, whatever the host does."""
+    ends = iter(range(1, 100))
+    monkeypatch.setattr(loop, "_end", lambda metrics: float(next(ends)))
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: 0.0)
+    train.run(evaluated(base, **{"checkpoint.best": ""}), tmp_path)
+    found = [line.get("images_per_second") for line in lines(tmp_path)]
+    assert found == [None, 16.0, 16.0]

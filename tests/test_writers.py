@@ -1,13 +1,15 @@
 """Files of a run folder: whole or absent, continued without repetition."""
 
+import io
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gans import animation, files, pictures, reading, writers
+from gans import files, pictures, reading, writers
 from gans.errors import UserError
 
 
@@ -96,38 +98,102 @@ def test_resuming_drops_what_lies_beyond_the_step_and_cut_lines(tmp_path):
     assert names == ["epoch_0001_step_0000010.png", "epoch_0002_step_0000020.png"]
 
 
-def test_tensorboard_events_hold_scalars_and_images(tmp_path):
-    from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.record_writer import RecordWriter  # noqa: F401  (the format read below)
-
+def test_numbers_that_are_not_finite_are_in_no_record(tmp_path):
+    found = {"good": 1.0, "bad": float("inf"), "worse": float("nan")}
     with writers.RunWriter(tmp_path, 0) as writer:
-        writer.metrics(5, {"d_loss": 0.25})
-        writer.samples(5, 0.0, Image.new("RGB", (3, 2)))
-    (path,) = tmp_path.glob("events.out.tfevents.*")
-    content, found = path.read_bytes(), {}
-    while content:
-        length = int.from_bytes(content[:8], "little")
-        event = Event.FromString(content[12 : 12 + length])
-        for value in event.summary.value:
-            found[value.tag] = (event.step, value)
-        content = content[16 + length :]
-    assert found["d_loss"][0] == 5 and found["d_loss"][1].simple_value == 0.25
-    image = found["samples"][1].image
-    assert (image.width, image.height) == (3, 2)
+        writer.metrics(5, found)
+        writer.evaluations([{"step": 5, "evaluator": "quality", "values": found}])
+    (logged,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(logged).keys() == {"step", "time", "good"}
+    (line,) = (tmp_path / "evaluations.jsonl").read_text().splitlines()
+    assert json.loads(line)["values"] == {"good": 1.0}
 
 
-def test_an_animation_has_every_picture_in_order_and_the_widest_fits(tmp_path):
-    paths = []
-    for i in range(70):
-        paths.append(tmp_path / f"{i}.png")
-        Image.new("RGB", (4 + i % 3, 4), (i, i, i)).save(paths[-1])
-    animation.save_animation(tmp_path / "a.gif", paths)
-    with Image.open(tmp_path / "a.gif") as opened:
-        assert opened.n_frames == 70
-        assert opened.size == (6, 4)
-        assert opened.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
-        opened.seek(69)
-        assert opened.convert("RGB").getpixel((0, 0)) == (69, 69, 69)
+def full(*_, **__):
+    raise OSError(28, "No space left on device", "disk")
+
+
+@pytest.mark.parametrize(
+    "owner, method, what",
+    [
+        (writers.Events, "scalars", "TensorBoard's events"),
+        (writers.Events, "picture", "TensorBoard's events"),
+        (writers.SamplesFolder, "add", "Sample pictures"),
+        (writers.SamplesFolder, "write_page", "The pages of sample pictures"),
+        (writers, "save_animation", "The animations"),
+        (writers, "_shrunk", "TensorBoard's events"),
+    ],
+)
+def test_what_is_for_looking_at_and_fails_is_left_out_with_one_sentence(
+    tmp_path, monkeypatch, owner, method, what
+):
+    said = []
+    with monkeypatch.context() as broken, writers.RunWriter(tmp_path, 0, said.append) as writer:
+        broken.setattr(owner, method, full)
+        for step in (1, 2):
+            writer.metrics(step, {"d_loss": 0.5})
+            writer.samples(step, 0.0, Image.new("RGB", (4, 4)))
+            writer.animation()
+    sentence = f"{what} are left out where they cannot be written: No space left on device (disk)."
+    assert said == [f"{sentence} Nothing else is lost."]
+    with writers.RunWriter(tmp_path, 2, said.append) as writer:
+        writer.metrics(3, {"d_loss": 0.5})
+        writer.samples(3, 0.0, Image.new("RGB", (4, 4)))
+        writer.animation()
+    assert len(said) == 1 and (tmp_path / "samples.gif").exists()
+    assert "step_0000003.png" in (tmp_path / "samples.html").read_text()
+    logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in logged] == [1, 2, 3]
+
+
+def test_pictures_are_tried_again_after_a_disk_was_full(tmp_path, monkeypatch):
+    said = []
+    with writers.RunWriter(tmp_path, 0, said.append) as writer:
+        for step, is_full in ((1, False), (2, True), (3, True), (4, False), (5, True)):
+            with monkeypatch.context() as broken:
+                if is_full:
+                    broken.setattr(writers.SamplesFolder, "add", full)
+                writer.samples(step, 0.0, Image.new("RGB", (4, 4)))
+    assert [step for step, _ in writers.SamplesFolder(tmp_path)] == [1, 4]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "evaluations.jsonl"])
+def test_a_record_that_cannot_be_written_is_one_sentence(tmp_path, name):
+    with writers.RunWriter(tmp_path, 0) as writer:
+        (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / name).mkdir()
+        with pytest.raises(UserError, match=f"Cannot write .*{name}: Is a directory"):
+            writer.metrics(1, {"d_loss": 0.5})
+            writer.evaluations([{"step": 1, "evaluator": "quality", "values": {}}])
+
+
+def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    files.append_lines(path, [{"a": 1}])
+
+    class Short(io.FileIO):
+        """A file that takes five bytes, and then no more."""
+
+        def write(self, content):
+            return super().write(content[:5]) if self.tell() == 9 else full()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pathlib.Path, "open", lambda self, *_, **__: Short(self, "ab"))
+        with pytest.raises(UserError, match=r"a\.jsonl: No space left"):
+            files.append_lines(path, [{"a": 2}, {"a": 3}])
+    files.append_lines(path, [{"a": 4}])
+    assert path.read_text() == '{"a": 1}\n{"a": 4}\n'
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path):
+    torn = [".metrics.jsonl.abcd1234", ".samples.gif.a_cd1234", ".config.json.abcdefgh"]
+    mine = [".metrics.jsonl.swp", ".other.json.abcdefgh", ".lock"]
+    for name in torn + mine:
+        (tmp_path / name).write_text("")
+    with writers.RunWriter(tmp_path, 0):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {*mine, "metrics.jsonl"}
 
 
 def test_a_run_that_begins_anew_moves_the_old_record_aside(tmp_path):
