@@ -159,6 +159,7 @@ def test_a_field_of_another_type_is_named(folder, field, value):
         ("nets.generator", "features", "abc"),
         ("nets.generator", "features", (8, "a")),
         ("nets.generator", "channels", None),
+        ("nets.generator", "channels", {"a": 1}),
         ("nets.discriminator", "strides", 2),
         ("game", "latent_dim", "16"),
     ],
