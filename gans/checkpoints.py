@@ -180,7 +180,7 @@ class Checkpoints:
         """The position that the newest checkpoint holds; None if it is not as it was written."""
         folder = self._folder(self.latest_step())
         try:
-            if _checksum(folder / _POSITION) != _read_json(folder / _CHECKSUMS)[_POSITION]:
+            if not _is_as_written(folder / _POSITION, _read_json(folder / _CHECKSUMS)[_POSITION]):
                 return None
             return _read_json(folder / _POSITION)
         except (OSError, ValueError, LookupError, TypeError):
@@ -406,8 +406,10 @@ def _damage(folder: Path) -> str | None:
     """What is wrong with the files of a step, or None if each is as it was written."""
     try:
         checksums = _read_json(folder / _CHECKSUMS)
+        if _POSITION not in checksums:
+            return f"{_CHECKSUMS} lacks what every checkpoint has"
         for name, checksum in checksums.items():
-            if _checksum(folder / name) != checksum:
+            if not _is_as_written(folder / name, checksum):
                 return f"{name} has changed since it was written"
     except FileNotFoundError as error:
         return f"{Path(error.filename).relative_to(folder)} is missing"
@@ -415,7 +417,7 @@ def _damage(folder: Path) -> str | None:
         raise UserError(f"No permission to read {error.filename}.") from error
     except OSError as error:
         return str(error)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         return f"{_CHECKSUMS} is not readable"
     return None
 
@@ -427,6 +429,11 @@ def _read_json(path: Path) -> Any:
             return json.loads(file.read())
         except RecursionError:
             raise ValueError("it is too deep") from None
+
+
+def _is_as_written(path: Path, checksum: Any) -> bool:
+    # A file that has grown out of all proportion is not read for that.
+    return [path.stat().st_size] == checksum[:1] and _checksum(path) == checksum
 
 
 def _checksum(path: Path) -> list[int]:

@@ -143,10 +143,11 @@ def check_types(function: Callable, path: str, values: Mapping[str, Any]) -> Non
     kinds = get_type_hints(function.__init__ if inspect.isclass(function) else function)
     for name, value in values.items():
         if name in kinds and isinstance(value, _PLAIN):
+            value = value.to_dict() if isinstance(value, ConfigDict) else value
             reading.check(value, kinds[name], f"{path}.{name}")
 
 
-_PLAIN = (type(None), bool, int, float, str, tuple, list)
+_PLAIN = (type(None), bool, int, float, str, tuple, list, ConfigDict)
 
 
 def _merged(tree: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

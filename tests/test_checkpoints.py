@@ -216,6 +216,11 @@ DAMAGE = {
     "flipped bit in the checksums": lambda folder: flip_bit(folder / "checksums.json", 0),
     "flipped bit in the position": lambda folder: flip_bit(folder / "position.json"),
     "checksums too deep": lambda folder: (folder / "checksums.json").write_text("[" * 100_000),
+    "grown": lambda folder: os.truncate(largest_file(folder), 2**40),  # a hole takes no room
+    "numbers for checksums": lambda folder: (folder / "checksums.json").write_text(
+        '{"position.json": 1}'
+    ),
+    "no checksum at all": lambda folder: (folder / "checksums.json").write_text("{}"),
     "a list of checksums": lambda folder: (folder / "checksums.json").write_text("[1]"),
     "a pipe for the checksums": lambda folder: in_its_place(folder / "checksums.json", os.mkfifo),
     "a pipe for the data": lambda folder: in_its_place(largest_file(folder), os.mkfifo),

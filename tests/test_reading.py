@@ -46,7 +46,7 @@ def test_what_is_no_json_is_refused(tmp_path, content, why):
     "content, why",
     [
         ("[]", r"it is \[\]: it should be an object"),
-        ("null", "it should be an object"),
+        ("null", "it is None: it should be an object"),
         ("{}", r"size is missing \(1 more are wrong\)"),
         ('{"size": "3", "image_shape": [1, 2, 3]}', "size is '3': it should be a valid integer"),
         ('{"size": true, "image_shape": [1, 2, 3]}', "size is True"),
