@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import standing, sweeps
+from gans import ranges, runs, standing, sweeps
 from gans.errors import UserError
 from gans.launching import Training
 from gans.sweeps import Point
@@ -51,6 +51,8 @@ def run(
     # The file is what is before the form's colon, if any.
     file = path if Path(path).is_file() else path.rpartition(":")[0]
     points = sweeps.points(config, sweeps.read(Path(file), names), fixed)
+    for point in points:
+        ranges.check(runs.flatten(point.config.to_dict()))
     if workdir.is_file():
         raise UserError(f"{workdir} is a file; choose another --workdir.")
     finished = [x.name for x in points if standing.is_finished(workdir / x.name, x.config)]
