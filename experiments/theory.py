@@ -14,7 +14,7 @@ from absl import flags
 from experiments import cli
 
 _OUT = flags.DEFINE_string("out", None, "The folder for the page and the numbers.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+_SEED = cli.define_seed(0, "Of everything random.")
 
 
 def main() -> None:
