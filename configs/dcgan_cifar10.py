@@ -184,6 +184,9 @@ TEST = {
 def in_form(config: ConfigDict, arg: str, test: dict = TEST) -> ConfigDict:
     """Locks a config, first changed as `test` says if `arg` is "test".
 
+    So a config of one's own changes `base()` and hands it to this, as those beside this one do:
+    what is changed after `get_config(arg)` has come back, is changed in its form `:test` too.
+
     Raises:
       ValueError: there is no form of that name.
     """

@@ -18,9 +18,9 @@ _STEP = cli.define_step()
 _ALL = flags.DEFINE_bool("every_checkpoint", False, "Judge all checkpoints that are kept.")
 _NET = flags.DEFINE_string("net", None, "Another feature net: inception.load, classifier.load.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "Of it: a file, or a data set's name.")
-_NUM = flags.DEFINE_integer("num", None, "Another number of images.", lower_bound=2)
+_NUM = flags.DEFINE_integer("num", None, "Another number of images.", 2, 10**7)
 _SPLIT = flags.DEFINE_string("split", None, "Another split to take real images from.")
-_SEED = flags.DEFINE_integer("seed", None, "Another seed of the samples.")
+_SEED = cli.define_seed(None, "Another seed of the samples.")
 flags.mark_flag_as_required("workdir")
 
 

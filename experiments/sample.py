@@ -21,7 +21,7 @@ _NUM = flags.DEFINE_integer(
     "num", None, "How many images; 64, or one for each of --classes.", lower_bound=1
 )
 _CLASSES = flags.DEFINE_list("classes", None, "Names or numbers of classes, repeated in turn.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the latent vectors.")
+_SEED = cli.define_seed(0, "Of the latent vectors.")
 _STEP = cli.define_step()
 _INTERPOLATE = flags.DEFINE_list("interpolate", None, "Two seeds to walk between, as in 1,2.")
 _STEPS = flags.DEFINE_integer("steps", 10, "Images from one end to the other.", lower_bound=2)

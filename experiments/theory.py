@@ -9,12 +9,10 @@ theory/theory.json, all its numbers. It takes a minute or two on two CPU cores.
 import os
 from pathlib import Path
 
-from absl import flags
-
 from experiments import cli
 
 _OUT = cli.define_path("out", None, "The folder for the page and the numbers.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+_SEED = cli.define_seed(0, "Of everything random.")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ _EPOCHS = flags.DEFINE_integer("epochs", 14, "Passes through the images.", lower
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images of a step.", lower_bound=1)
 _FLIP = flags.DEFINE_bool("flip", True, "Whether half of the images are mirrored.")
 _SHIFT = flags.DEFINE_integer("shift", 4, "Pixels an image is moved at most.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything random.")
+_SEED = cli.define_seed(0, "Of everything random.")
 flags.mark_flags_as_required(["config", "out"])
 
 

@@ -12,6 +12,8 @@ import difflib
 import functools
 import importlib
 import inspect
+import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +23,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from gans import optim, schema
+from gans import optim, ranges, schema
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
@@ -29,21 +31,47 @@ from gans.losses.adversarial import LOSSES
 from gans.state import GanState, create_state
 from gans.types import Game
 
+_NAME = re.compile(r"[a-z]\w*(\.[a-z]\w*)+", re.ASCII | re.IGNORECASE)
+
 
 def find(kind: str, name: str) -> Any:
-    """The object `gans.<kind>.<name>`, for `name` as in `module.attribute`.
+    """What is defined as `gans.<kind>.<name>`, for `name` as in `module.attribute`.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no such thing, or its module needs another that is not installed.
     """
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        module = importlib.import_module(f"gans.{kind}.{module_name}")
-        return getattr(module, attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError(
-            f"There is no gans.{kind}.{name} ({error}); the name has the form module.attribute."
+            f"There is no gans.{kind}.{name}; the name has the form module.attribute, and "
+            f"the modules are {', '.join(_modules(kind))}."
+        )
+    module_name, _, attribute = name.rpartition(".")
+    path = f"gans.{kind}.{module_name}"
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if not path.startswith(error.name or path):
+            raise UserError(f"{path} needs {error.name}, which is not installed.") from None
+        raise UserError(
+            f"There is no gans.{kind}.{name}; the modules of gans.{kind} are "
+            f"{', '.join(_modules(kind))}."
         ) from None
+    known = [
+        key
+        for key, value in vars(module).items()
+        # What a module itself imports, another module among it, is none of its parts.
+        if callable(value) and getattr(value, "__module__", None) == path and key[0] != "_"
+    ]
+    if attribute not in known:
+        raise UserError(
+            f"There is no gans.{kind}.{name}; {path} has {', '.join(known) or 'nothing to name'}."
+        )
+    return getattr(module, attribute)
+
+
+def _modules(kind: str) -> list[str]:
+    package = importlib.import_module(f"gans.{kind}")
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
 
 
 def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
@@ -70,38 +98,9 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
     return function(**fields)
 
 
-# Least values of the counts in a config; where 0 is allowed, it means never, or all.
-_LEAST = {
-    "data.batch_size": 1,
-    "data.image_size": 1,
-    "game.latent_dim": 1,
-    "train.num_steps": 1,
-    "train.steps_per_call": 1,
-    "preview.rows": 1,
-    "preview.columns": 1,
-    "game.pool_size": 0,
-    "data.load_size": 1,
-    "data.test_images": 1,
-    "train.log_every": 0,
-    "train.sample_every": 0,
-    "checkpoint.every_steps": 0,
-    "checkpoint.keep": 1,
-    "mesh.data": 0,
-    "seed": 0,
-}
-
-
 def check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for a number that is out of range."""
-    flat = schema.flatten(config.to_dict())
-    for path, least in _LEAST.items():
-        if flat.get(path, least) < least:
-            raise UserError(f"{path} is {flat[path]}; it must be at least {least}.")
-    for name, spec in config.optim.items():
-        if not 0.0 <= spec.ema_decay < 1.0:
-            raise UserError(f"optim.{name}.ema_decay is {spec.ema_decay}; it must be in [0, 1).")
-        if not spec.get("ema_warmup", 0.0) >= 0.0:
-            raise UserError(f"optim.{name}.ema_warmup is {spec.ema_warmup}; it must be at least 0.")
+    """Raises UserError for a number that is out of range: see `gans.ranges`."""
+    ranges.check(schema.flatten(config.to_dict()))
 
 
 def data_source(data: ConfigDict) -> Source | Unpaired:
@@ -144,6 +143,8 @@ def game(config: ConfigDict) -> Game:
         )
     fields = {key: value for key, value in config.game.items() if key != "name"}
     made = call(find("games", config.game.name), "game", {"adversarial": LOSSES[name], **fields})
+    if not isinstance(made, Game):
+        raise UserError(f"game.name is {config.game.name!r}, which makes no game.")
     terms = {term for player in made.players for term in player.terms}
     if terms != set(config.loss.weights):
         raise UserError(
@@ -158,7 +159,10 @@ def nets(config: ConfigDict) -> dict[str, nn.Module]:
     modules = {}
     for name, spec in config.nets.items():
         fields = {key: value for key, value in spec.items() if key != "name"}
-        modules[name] = call(find("models", spec.name), f"nets.{name}", fields)
+        make = find("models", spec.name)
+        if not (isinstance(make, type) and issubclass(make, nn.Module)):
+            raise UserError(f"nets.{name}.name is {spec.name!r}, which is no network.")
+        modules[name] = call(make, f"nets.{name}", fields)
     return modules
 
 

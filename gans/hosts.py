@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +28,8 @@ from gans.errors import UserError
 _HEARTBEAT = 20  # seconds of silence after which a process counts as dead
 _SHUTDOWN = 15  # seconds that the others are waited for at the end
 _OWN = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # errors that no other process causes
+_DUMP = 30  # seconds more, after which the runtime ends the program by itself
+_SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # a frame: its length, its type, its flags, its stream
 _VISIBLE = 60  # seconds that network storage may take to show a file to other hosts
 
 
@@ -61,14 +65,15 @@ def connect(
     # and of `gans.stopping` as one: after a save no process ever came to the count agreed upon.
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
-            initialization_timeout=timeout,
-            heartbeat_timeout_seconds=_HEARTBEAT,
-            shutdown_timeout_seconds=_SHUTDOWN,
-        )
+        with _in_time(timeout, num_processes):
+            jax.distributed.initialize(
+                coordinator,
+                num_processes,
+                process_id,
+                initialization_timeout=timeout + _DUMP,
+                heartbeat_timeout_seconds=_HEARTBEAT,
+                shutdown_timeout_seconds=_SHUTDOWN,
+            )
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"Could not join the other processes ({str(error).splitlines()[0]}): start under "
@@ -77,28 +82,72 @@ def connect(
         ) from error
 
 
+@contextlib.contextmanager
+def _in_time(timeout: int, num_processes: int | None) -> Iterator[None]:
+    """Ends the program in a sentence if joining takes longer than `timeout` seconds.
+
+    The runtime would end it, too, with a dump of its own that names no cause.
+    """
+
+    def end() -> None:
+        count = "" if num_processes is None else f"{num_processes} "
+        print(
+            f"error: Not all {count}processes came within {timeout} s: start each "
+            "of them, with the same --coordinator and --num_processes and a --process_id of its "
+            "own; --connect_timeout allows them more time.",
+            file=sys.stderr,
+            flush=True,
+        )
+        # Not sys.exit, which would end this thread alone.
+        os._exit(2)
+
+    timer = threading.Timer(timeout, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _reach(coordinator: str, process_id: int, timeout: int) -> None:
     """Waits until process 0 listens, because the runtime ends the program if it does not."""
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdecimal()):
         raise UserError(f"--coordinator={coordinator} must have the form host:port.")
     if process_id == 0:
-        # If they do not come the runtime ends the program, in words of its own.
         print(f"Waiting at {coordinator} for the others, {timeout} s at most.", file=sys.stderr)
         return
     end = time.monotonic() + timeout
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as connection:
+                _require_runtime(connection, coordinator)
             return
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             if time.monotonic() > end:
+                reason = getattr(error, "strerror", None) or error
                 raise UserError(
                     f"Process 0 could not be reached at {coordinator} for {timeout} s "
-                    f"({error.strerror or error}): start it, and see that --coordinator is its "
-                    "address and that the port is open."
+                    f"({reason}): start it, and see that --coordinator is its address and that "
+                    "the port is open."
                 ) from error
             time.sleep(0.5)
+
+
+def _require_runtime(connection: socket.socket, coordinator: str) -> None:
+    """Raises UserError if what listens is not JAX's runtime, which would be waited for in vain.
+
+    It speaks gRPC, hence HTTP/2, in which either side begins with its settings (RFC 9113,
+    section 3.4).
+    """
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS)
+    answer = connection.recv(9)
+    if answer[3:4] != _SETTINGS[3:4] or answer[5:] != _SETTINGS[5:]:
+        raise UserError(
+            f"What listens at {coordinator} is not process 0 of a training: give "
+            "--coordinator its address, and a port that nothing else uses."
+        )
 
 
 def is_first() -> bool:

@@ -8,6 +8,7 @@ With several processes, every one makes the same calls in the same order.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +119,27 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         raise UserError(
             f"data.batch_size {batch_size} cannot be split evenly over {mesh.size} devices; "
             f"use a multiple of {mesh.size}, or fewer devices with mesh.data."
+        )
+
+
+def check_memory(state: Any) -> None:
+    """Raises UserError if a state alone takes more than the devices of this process have.
+
+    Args:
+      state: of ShapeDtypeStructs or arrays.
+    """
+    wanted = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    devices = jax.local_devices()
+    if devices[0].platform == "cpu":  # which all are of one memory
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    else:
+        stats = [device.memory_stats() or {} for device in devices]
+        there = sum(found.get("bytes_limit", wanted) for found in stats)
+    there *= jax.process_count()
+    if wanted > there:  # even if the devices divided it between them
+        raise UserError(
+            f"The networks with their optimizers take {wanted / 2**30:,.0f} GiB, and the devices "
+            f"have {there / 2**30:,.0f} GiB: give the networks fewer features."
         )
 
 

@@ -31,16 +31,16 @@ def prepare() -> None:
 def keep_programs() -> None:
     """Lets JAX find its compiled programs again the next time: see `gans.cache`.
 
-    JAX's own variables have their way, and JAX_ENABLE_COMPILATION_CACHE=0 switches it off.
+    JAX's own variables have their way, each of them alone, and JAX_ENABLE_COMPILATION_CACHE=0
+    switches it off. A folder of one's own, too, is kept within the size.
     """
     defaults = {
         "JAX_COMPILATION_CACHE_DIR": str(cache.folder() / "programs"),
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(_CACHE_BYTES),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        for name, value in defaults.items():
-            os.environ.setdefault(name, value)
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
 
 
 def keep_freed_memory() -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import paths, runs
+from gans import paths, ranges, runs
 from gans.errors import UserError
 from gans.pixels import to_uint8
 from gans.state import NetState
@@ -84,7 +84,7 @@ class Sampler:
 
         Args:
           num: how many.
-          seed: of the latent vectors.
+          seed: of the latent vectors, from 0 to 2^32 - 1.
           classes: names or numbers, repeated in turn; all classes if None. Only for a
             conditional generator.
 
@@ -98,6 +98,7 @@ class Sampler:
         self, num: int, *, seed: int = 0, classes: Sequence[int | str] | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
         """The same in blocks: dicts of `images` and, if conditional, int32 `labels`."""
+        ranges.require("seed", seed, ranges.SEED)
         wanted = self.class_numbers(classes)
         # All blocks have one size, so that they are compiled once; the last is cut.
         size = min(num, _BATCH)
@@ -127,6 +128,7 @@ class Sampler:
         Raises:
           UserError: a class is not known, or the generator is not conditional.
         """
+        ranges.require("seeds", tuple(seeds), ranges.SEED)
         first, last = (latents(seed, 0, 1, self.latent_dim)[0] for seed in seeds)
         # The ends of one great circle being one point, it has no direction.
         path = slerp(first, last, steps) if seeds[0] != seeds[1] else jnp.stack([first] * steps)

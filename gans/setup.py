@@ -125,6 +125,7 @@ def _check_fit(start: Callable, preview: Callable, info: DataInfo) -> None:
     with build.fitting():
         state = jax.eval_shape(start, jax.random.key(0))
         made = jax.eval_shape(preview, state.nets)
+    parallel.check_memory(state)
     if any(0 in leaf.shape for leaf in jax.tree.leaves(state.nets)):
         raise UserError("The networks do not fit: one of them has a layer without features.")
     if made.shape[1:] != info.image_shape:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import paths, standing, sweeps
+from gans import paths, ranges, schema, standing, sweeps
 from gans.errors import UserError
 from gans.launching import Training
 from gans.sweeps import Point
@@ -52,6 +52,8 @@ def run(
     # The file is what is before the form's colon, if any.
     file = path if paths.expanded(path).is_file() else path.rpartition(":")[0]
     points = sweeps.points(config, sweeps.read(paths.expanded(file), names), fixed)
+    for point in points:
+        ranges.check(schema.flatten(point.config.to_dict()))
     if workdir.is_file():
         raise UserError(f"{workdir} is a file; choose another --workdir.")
     finished = [x.name for x in points if standing.is_finished(workdir / x.name, x.config)]

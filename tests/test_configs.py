@@ -321,7 +321,12 @@ def test_image_size_and_channels_reach_the_networks_from_one_field():
         ("optim.generator.ema_warmup", -1.0, "ema_warmup is -1.0"),
         ("nets.generator.dtype", "bf16", "networks do not fit.*bf16"),
         ("nets.discriminator.strides", (2, 2), "networks do not fit.*strides"),
-        ("nets.discriminator.features", (4, 8, 0, 8), "networks do not fit"),
+        ("nets.discriminator.features", (4, 8, 0, 8), r"features is \(4, 8, 0, 8\); each must be"),
+        ("optim.discriminator.learning_rate", float("nan"), "learning_rate is nan; it must be"),
+        ("loss.weights.fake", -1.0, "loss.weights.fake is -1.0; it must be a number from 0"),
+        ("evaluators.quality.num_fake", -5, "evaluators.quality.num_fake is -5; it must be"),
+        ("nets.generator.name", "dcgan", "There is no gans.models.dcgan; the name has the form"),
+        ("nets.generator.name", "dcgan.nn", "There is no gans.models.dcgan.nn; .* has Generator"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_sentence_before_a_run_folder_is_made(

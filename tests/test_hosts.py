@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -203,7 +204,35 @@ def test_a_coordinator_that_is_not_there_is_not_waited_for_in_vain():
 )
 def test_what_lacks_to_join_is_said(given, complaint):
     with pytest.raises(UserError, match=complaint):
-        hosts.connect(*given, timeout=1)
+        hosts.connect(*given, timeout=60)
+
+
+def test_another_server_is_not_taken_for_the_coordinator():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(99)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"What listens at {address} is not process 0"):
+            hosts.connect(address, 2, 1, timeout=10)
+        thread.join()
+
+
+def test_others_that_never_come_are_waited_for_so_long_and_then_said_to_lack():
+    code = f"from gans import hosts; hosts.connect('127.0.0.1:{free_port()}', 2, 0, timeout=2)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    waiting, sentence = result.stderr.splitlines()
+    assert waiting.startswith("Waiting at 127.0.0.1:")
+    assert sentence.startswith("error: Not all 2 processes came within 2 s: start each of them")
 
 
 def test_an_error_of_ones_own_is_not_blamed_on_others(monkeypatch):

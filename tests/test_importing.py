@@ -153,7 +153,7 @@ def test_imported_weights_are_step_0_of_a_run_that_training_goes_on_with(files):
         (
             {"generator_ab": "latest_net_G.pth"},
             {"train.num_steps": 0},
-            "train.num_steps is 0; it must be at least 1",
+            "train.num_steps is 0; it must be a whole number from 1",
         ),
     ],
 )

@@ -358,3 +358,9 @@ def test_fsdp_divides_the_largest_dimension_that_can_be(monkeypatch):
 def test_a_process_feeds_the_rows_of_its_devices():
     # Alone it feeds all; tests/test_hosts.py has the other case.
     assert parallel.share(24, parallel.make_mesh(DEVICES)) == slice(0, 24)
+
+
+def test_a_state_that_no_memory_holds_is_refused_before_it_is_made():
+    parallel.check_memory({"x": jax.ShapeDtypeStruct((2**20,), np.float32)})
+    with pytest.raises(UserError, match=r"take 131,072 GiB, .*: give the networks fewer features"):
+        parallel.check_memory({"x": jax.ShapeDtypeStruct((2**45,), np.float32)})

@@ -1,5 +1,6 @@
 """What commands set before JAX starts, each in a process of its own."""
 
+import ast
 import os
 import pathlib
 import platform
@@ -91,5 +92,12 @@ def test_a_cache_of_ones_own_is_left_as_it_is(tmp_path):
         "print({k: v for k, v in os.environ.items() if 'CACHE' in k and k.startswith('JAX_')})"
     )
     own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
-    assert run(code, **own) == str(own)
-    assert "JAX_COMPILATION_CACHE_MAX_SIZE" in run(code)
+    kept = ast.literal_eval(run(code, **own))
+    # Where it is left to us, it is limited all the same.
+    assert kept == own | {
+        "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    own |= {"JAX_COMPILATION_CACHE_MAX_SIZE": "-1"}
+    own |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "3"}
+    assert ast.literal_eval(run(code, **own)) == own

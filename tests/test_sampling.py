@@ -132,7 +132,7 @@ def test_averaged_parameters_are_used_where_they_are_kept(sampler):
 
 def test_a_generator_whose_numbers_are_not_finite_is_refused(workdir, tmp_path):
     config, info = runs.read_config(workdir), runs.read_info(workdir)
-    restored = sampling.restore(workdir, config, info, None)
+    restored = runs.restore(workdir, config, info, None)
     net = restored.state.nets["generator"]
     params = jax.tree.map(lambda x: x, net.params)
     params["Dense_0"]["bias"] = params["Dense_0"]["bias"].at[3].set(jnp.nan)

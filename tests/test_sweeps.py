@@ -115,3 +115,10 @@ def test_a_dry_run_prints_commands_and_writes_nothing(config, tmp_path, capsys):
         f"  python -m experiments.train --config={path}:test --workdir={workdir}/seed=1 "
         "--config.data.batch_size=4 --config.seed=1",
     ]
+
+
+def test_a_point_whose_numbers_are_out_of_range_is_refused_before_anything_starts(config, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text('def sweep_rate():\n    yield {"optim.generator.learning_rate": -1.0}\n')
+    with pytest.raises(UserError, match="optim.generator.learning_rate is -1.0; it must be"):
+        sweep.run(config, str(file), {}, ["rate"], tmp_path / "runs", None, dry_run=True)
