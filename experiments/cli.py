@@ -307,11 +307,13 @@ def _paths(argv: list[str]) -> list[str]:
     """The fields of the config that a command line names, none if it cannot be loaded."""
     from gans import schema
 
-    files = [a.partition("=")[2] for a in argv if a.startswith(("--config=", "-config="))]
+    alone = [argument for argument in argv if argument.startswith("--config=")]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "", values, sys_argv=["", *alone])
     try:
-        config = config_flags.ConfigFileFlagParser("config").parse(files[-1])
-        return list(schema.flatten(config.to_dict()))
-    except Exception:  # which are those of the config file
+        values(["", *alone])
+        return list(schema.flatten(values["config"].value.to_dict()))
+    except Exception:  # which ones, is up to the config file
         return []
 
 
