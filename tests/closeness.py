@@ -49,6 +49,12 @@ def of_layer(tree: Any, path: tuple) -> float:
     return max(map(float, (np.abs(leaf).max() for leaf in jax.tree.leaves(at(tree, path[:-1])))))
 
 
+def of_all(tree: Any, path: tuple) -> float:
+    """The largest magnitude of all: for losses, the least of which is made of as large logits."""
+    del path
+    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+
+
 def at(tree: Any, path: tuple) -> Any:
     """The leaf, or the tree, at a path of `jax.tree_util`."""
     for key in path:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import optax
 import pytest
-from closeness import FLOOR, assert_no_further, at, exactly, of_layer, tolerances
+from closeness import FLOOR, assert_no_further, at, exactly, of_all, of_layer, tolerances
 from keras import layers
 
 from gans import optim
@@ -562,8 +562,8 @@ def sides(iteration, attribute):
 
 def test_losses_and_terms_of_each_move_are_those_of_keras(adam_history):
     for iteration in adam_history:
-        assert_no_further(*sides(iteration, "losses"))
-        assert_no_further(*sides(iteration, "terms"))
+        assert_no_further(*sides(iteration, "losses"), size=of_all)
+        assert_no_further(*sides(iteration, "terms"), size=of_all)
 
 
 def test_gradients_of_each_move_are_those_of_keras(adam_history):

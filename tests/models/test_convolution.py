@@ -62,8 +62,14 @@ def arrays(case, dtype=np.float32):
 
 
 def with_gradients(function, parameters, case, dy):
-    y, backward = jax.vjp(lambda *a: function(*a, *case[-2:]), *parameters)
-    return y, *backward(dy.astype(y.dtype))
+    """The result and the gradients of all parameters, compiled as one program."""
+
+    @jax.jit
+    def both(parameters, dy):
+        y, backward = jax.vjp(lambda *a: function(*a, *case[-2:]), *parameters)
+        return y, *backward(dy.astype(y.dtype))
+
+    return both(tuple(parameters), dy)
 
 
 @functools.cache
@@ -195,7 +201,8 @@ def test_second_derivatives_are_those_of_xla(case):
     ours, theirs = (
         jax.grad(functools.partial(penalty, f), argnums=(0, 1, 2)) for f in (convolution, plain)
     )
-    found, expected, exact = (f(*parameters) for f in (ours, theirs, exactly(theirs)))
+    sides = jax.jit(ours), jax.jit(theirs), exactly(theirs)
+    found, expected, exact = (side(*parameters) for side in sides)
     for three in zip(found, expected, exact, strict=True):
         assert_no_further(*three)
 
