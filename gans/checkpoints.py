@@ -60,6 +60,21 @@ _MOST = 2**26  # bytes of the JSON beside the arrays
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
 
 
+def _leave_out(consequence: str, shown: Callable) -> Callable:
+    """What is called with an exception nobody caught, but for one that says `consequence`."""
+
+    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not (kind is RuntimeError and str(error) == consequence):
+            shown(kind, error, trace)
+
+    return show
+
+
+# When one of orbax's writes fails, it closes the event loop that TensorStore reports the others to,
+# and TensorStore prints a traceback for each of them. What failed reaches the caller.
+sys.excepthook = _leave_out("Event loop is closed", sys.excepthook)
+
+
 class Restored(NamedTuple):
     """What a checkpoint held: the step it was saved at, the state, the data position."""
 
@@ -212,7 +227,11 @@ class Checkpoints:
             return
         try:
             self.wait()
-        finally:
+        except BaseException:
+            with contextlib.suppress(Exception):  # which must not hide why
+                self._writer.close()
+            raise
+        with self._write_errors(self._at, Exception):
             self._writer.close()
 
     def _folder(self, step: int) -> Path:
