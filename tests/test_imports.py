@@ -99,6 +99,7 @@ RANKS = (
 ONLY = {
     "configs": ("configs",),
     "gans.models": (
+        "gans.models.bilinear",
         "gans.models.fusion",
         "gans.models.normalisation",
         "gans.models.winograd",

@@ -34,8 +34,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from gans.models import winograd
+from gans.models.bilinear import Product, Shape
 from gans.models.winograd import Padding, dot, interleave
 
 _NARROW = 4  # channels up to which a product of one tap would be a thin one
@@ -49,7 +51,7 @@ _PATCHES = 2**22  # numbers up to which all patches, or taps, fit into a cache; 
 _TILES = 64
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def convolution(
     x: jax.Array, kernel: jax.Array, bias: jax.Array | None, stride: int, padding: Padding
 ) -> jax.Array:
@@ -76,19 +78,42 @@ def plain(
     return y if bias is None else y + bias
 
 
-def _forward(x, kernel, bias, stride, padding):
-    return convolution(x, kernel, bias, stride, padding), (x, kernel, bias)
+def _tangent(stride: int, padding: Padding, primals, tangents):
+    (x, kernel, bias), (dx, dk, db) = primals, tangents
+    y = convolution(x, kernel, bias, stride, padding)
+    dy = _product.tangent(x, kernel, dx, dk, stride=stride, padding=padding)
+    if bias is not None and not isinstance(db, SymbolicZero):
+        # In float32, in which then the gradient is summed.
+        db = jnp.broadcast_to(db.astype(jnp.float32), y.shape).astype(y.dtype)
+        dy = db if dy is None else dy + db
+    return y, jnp.zeros_like(y) if dy is None else dy
 
 
-def _backward(stride: int, padding: Padding, saved: tuple[jax.Array, ...], dy: jax.Array):
-    x, kernel, bias = saved
-    forms = _forms(x, kernel, stride, padding)
-    dx = _by_platform(forms.dx, _plain_dx, stride, padding, x, kernel, dy)
-    dk = _by_platform(forms.dk, _plain_dk, stride, padding, x, kernel, dy)
-    return dx, dk, None if bias is None else jnp.sum(dy, (0, 1, 2))
+convolution.defjvp(_tangent, symbolic_zeros=True)
 
 
-convolution.defvjp(_forward, _backward)
+def _of_result(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
+    form = _forms(x, kernel, stride, padding).forward
+    return _by_platform(form, plain, stride, padding, x, kernel, None)
+
+
+def _of_image(
+    dy: jax.Array, kernel: jax.Array, *, shape: Shape, stride: int, padding: Padding
+) -> jax.Array:
+    x = jnp.zeros(shape, kernel.dtype)  # of which the shape alone is used
+    form = _forms(x, kernel, stride, padding).dx
+    return _by_platform(form, _plain_dx, stride, padding, x, kernel, dy)
+
+
+def _of_kernel(
+    x: jax.Array, dy: jax.Array, *, shape: Shape, stride: int, padding: Padding
+) -> jax.Array:
+    kernel = jnp.zeros(shape, x.dtype)
+    form = _forms(x, kernel, stride, padding).dk
+    return _by_platform(form, _plain_dk, stride, padding, x, kernel, dy)
+
+
+_product = Product("gans_convolution", _of_result, _of_image, _of_kernel)
 
 
 class _Forms(NamedTuple):
@@ -140,11 +165,11 @@ def _by_platform(on_cpu: Callable, elsewhere: Callable, stride: int, padding: Pa
 
 
 def _plain_dx(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
-    return jax.vjp(lambda x: plain(x, kernel, None, stride, padding), x)[1](dy)[0]
+    return jax.linear_transpose(lambda x: plain(x, kernel, None, stride, padding), x)(dy)[0]
 
 
 def _plain_dk(x, kernel, dy, stride: int, padding: Padding) -> jax.Array:
-    return jax.vjp(lambda kernel: plain(x, kernel, None, stride, padding), kernel)[1](dy)[0]
+    return jax.linear_transpose(lambda k: plain(x, k, None, stride, padding), kernel)(dy)[0]
 
 
 _PLAIN = _Forms(plain, _plain_dx, _plain_dk)

@@ -13,6 +13,7 @@ putting it in order for patches took two to four times as long as the convolutio
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from gans.models.bilinear import Product, Shape
 from gans.models.convolution import convolution
 from gans.models.winograd import interleave, overlapped
 
@@ -121,28 +123,35 @@ def _has_few_pixels(x: jax.Array, kernel: jax.Array) -> bool:
     return math.prod(x.shape[:3]) * math.prod(kernel.shape[:2]) <= x.shape[3]
 
 
-@jax.custom_vjp
-def _of_few_pixels(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _of_result(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(x, kernel, cpu=_through_taps, default=_through_patches)
 
 
-def _forward(x, kernel):
-    return _of_few_pixels(x, kernel), (x, kernel)
+def _of_image(dy: jax.Array, kernel: jax.Array, *, shape: Shape) -> jax.Array:
+    x = jax.ShapeDtypeStruct(shape, kernel.dtype)
+    return jax.lax.platform_dependent(
+        dy,
+        kernel,
+        cpu=functools.partial(_taps_dx, shape=shape),
+        default=lambda dy, k: jax.linear_transpose(lambda x: _through_patches(x, k), x)(dy)[0],
+    )
 
 
-def _backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array):
-    return jax.lax.platform_dependent(*saved, dy, cpu=_taps_gradients, default=_patches_gradients)
+def _of_kernel(x: jax.Array, dy: jax.Array, *, shape: Shape) -> jax.Array:
+    kernel = jax.ShapeDtypeStruct(shape, x.dtype)
+    return jax.lax.platform_dependent(
+        x,
+        dy,
+        cpu=functools.partial(_taps_dk, shape=shape),
+        default=lambda x, dy: jax.linear_transpose(lambda k: _through_patches(x, k), kernel)(dy)[0],
+    )
 
 
-_of_few_pixels.defvjp(_forward, _backward)
+_of_few_pixels = Product("gans_few_pixels", _of_result, _of_image, _of_kernel)
 
 
 def _through_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return doubling_conv(x, kernel, None, _split_transposed)
-
-
-def _patches_gradients(x: jax.Array, kernel: jax.Array, dy: jax.Array):
-    return jax.vjp(_through_patches, x, kernel)[1](dy)
 
 
 def _through_taps(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -157,16 +166,24 @@ def _through_taps(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y[:, 1:-1, 1:-1].astype(x.dtype)
 
 
-def _taps_gradients(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
-    size, (height, width) = len(kernel), x.shape[1:3]
+def _taps_dx(dy: jax.Array, kernel: jax.Array, *, shape: Shape) -> jax.Array:
+    # Part by part: XLA's CPU adds along a first axis with one thread, and took twice as long.
+    return sum(_dot(_seen(dy, len(kernel), shape), _flat(kernel), (4,), (2,))).astype(dy.dtype)
+
+
+def _taps_dk(x: jax.Array, dy: jax.Array, *, shape: Shape) -> jax.Array:
+    images = jnp.broadcast_to(x, (shape[0] * shape[1], *x.shape))
+    dk = _dot(images, _seen(dy, shape[0], x.shape), (1, 2, 3), (1, 2, 3))
+    return dk.reshape(shape).astype(dy.dtype)
+
+
+def _seen(dy: jax.Array, size: int, image: Shape) -> jax.Array:
+    """`[k * k, B, H, W, F]`: the gradient of what each tap made of each pixel."""
+    height, width = image[1:3]
     dy = jnp.pad(dy, ((0, 0), (1, 1), (1, 1), (0, 0)))
     starts = itertools.product(reversed(range(size)), repeat=2)
     seen = [dy[:, i : i + 2 * height : 2, j : j + 2 * width : 2] for i, j in starts]
-    seen = jnp.stack(seen)
-    # Part by part: XLA's CPU adds along a first axis with one thread, and took twice as long.
-    dx = sum(_dot(seen, _flat(kernel), (4,), (2,)))
-    dk = _dot(_for_each_tap(x, kernel), seen, (1, 2, 3), (1, 2, 3))
-    return dx.astype(x.dtype), dk.reshape(kernel.shape).astype(kernel.dtype)
+    return jnp.stack(seen)
 
 
 def _flat(kernel: jax.Array) -> jax.Array:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4, 5))
 def normalised(
     x: jax.Array,
     scale: jax.Array | None,
@@ -20,9 +19,10 @@ def normalised(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """`x` with mean 0 and variance 1 over some axes, then scaled.
 
-    The gradient is written down, because the one that follows from the definition reads the image
-    twice as often: `dx = scale / std * (dy - mean(dy) - normalised * mean(dy * normalised))`
-    (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3).
+    The derivative is written down, because the one that follows from the definition reads the image
+    twice as often: `dy = scale / std * (dx - mean(dx) - normalised * mean(dx * normalised))`, and
+    the same of a gradient, with `dx` and `dy` exchanged (Ioffe and Szegedy 2015, arXiv:1502.03167,
+    section 3).
 
     Args:
       x: float32 `[B, H, W, C]`, or of any rank.
@@ -71,28 +71,19 @@ def _factor(var: jax.Array, scale: jax.Array | None, epsilon: float) -> jax.Arra
     return factor if scale is None else scale * factor
 
 
-def _forward(x, scale, bias, axes, epsilon, axis_name):
+@normalised.defjvp
+def _tangent(axes: tuple[int, ...], epsilon: float, axis_name: str | None, primals, tangents):
+    (x, scale, bias), (dx, dscale, dbias) = primals, tangents
     # Not by calling `normalised`: second derivatives do flow through the moments.
     mean, var = moments(x, axes, axis_name)
-    y = scaled(x, mean, var, scale, bias, epsilon)
-    return (y, mean, var), (x, mean, var, scale)
-
-
-def _backward(axes: tuple[int, ...], epsilon: float, axis_name: str | None, saved, gradients):
-    x, mean, var, scale = saved
-    dy, _, _ = gradients
     normal = (x - mean) * _factor(var, None, epsilon)
-    of_scale = jnp.sum(dy * normal, axes, keepdims=True)
-    of_bias = jnp.sum(dy, axes, keepdims=True)
-    count = math.prod(x.shape[axis] for axis in axes)
-    means = of_bias / count, of_scale / count
-    if axis_name is not None:
-        means = jax.lax.pmean(means, axis_name)
-    dx = (dy - means[0] - normal * means[1]) * _factor(var, scale, epsilon)
-    if scale is None:
-        return dx, None, None
-    others = tuple(range(x.ndim - 1))
-    return dx, jnp.sum(of_scale, others), jnp.sum(of_bias, others)
-
-
-normalised.defvjp(_forward, _backward)
+    factor = _factor(var, scale, epsilon)
+    # What is the same for all pixels is put together first: of a gradient there are then two sums
+    # over the image, which those of scale and bias share.
+    constant = -factor * _mean(dx, axes, axis_name)
+    slope = -factor * _mean(dx * normal, axes, axis_name)
+    if scale is not None:
+        constant, slope = constant + dbias, slope + dscale
+    dy = factor * dx + normal * slope + constant
+    moved = dy, jnp.zeros_like(mean), jnp.zeros_like(var)
+    return (scaled(x, mean, var, scale, bias, epsilon), mean, var), moved
