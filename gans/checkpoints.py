@@ -60,19 +60,18 @@ _MOST = 2**26  # bytes of the JSON beside the arrays
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
 
 
-def _leave_out(consequence: str, shown: Callable) -> Callable:
-    """What is called with an exception nobody caught, but for one that says `consequence`."""
+def _without(message: str, show: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Shows what `sys.unraisablehook` is given, but for RuntimeErrors that say `message`."""
+    return lambda found: None if _says(found.exc_value, message) else show(found)
 
-    def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if not (kind is RuntimeError and str(error) == consequence):
-            shown(kind, error, trace)
 
-    return show
+def _says(error: BaseException | None, message: str) -> bool:
+    return isinstance(error, RuntimeError) and str(error) == message
 
 
 # When one of orbax's writes fails, it closes the event loop that TensorStore reports the others to,
-# and TensorStore prints a traceback for each of them. What failed reaches the caller.
-sys.excepthook = _leave_out("Event loop is closed", sys.excepthook)
+# and TensorStore has a traceback printed for each of them. What failed reaches the caller.
+sys.unraisablehook = _without("Event loop is closed", sys.unraisablehook)
 
 
 class Restored(NamedTuple):
