@@ -54,13 +54,16 @@ class SamplesFolder:
         """When the last picture was written, in nanoseconds as files count; 0 if there is none."""
         return max((path.stat().st_mtime_ns for _, path in self), default=0)
 
+    def drop_unfinished(self) -> None:
+        """Removes what a killed process left half written."""
+        remove_temporaries(self._folder, _PICTURES)
+
     def drop_after(self, step: int) -> None:
-        """Removes the pictures beyond a step, and what a killed process left half written.
+        """Removes the pictures beyond a step.
 
         Raises:
           OSError: one cannot be removed.
         """
-        remove_temporaries(self._folder, _PICTURES)
         for at, path in self:
             if at > step:
                 path.unlink()

@@ -78,6 +78,7 @@ class RunWriter:
         self._count = 0  # of the pictures of this start
         with _in_words(workdir):
             remove_temporaries(workdir, *_RECORD, *_JSON)
+            self._samples.drop_unfinished()
             if step == 0:
                 _supersede(workdir)
             for name in (_METRICS, _EVALUATIONS):

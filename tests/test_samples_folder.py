@@ -41,6 +41,7 @@ def test_nothing_of_anybody_else_is_touched_and_nothing_half_written_stays(tmp_p
     torn = [".epoch_0000_step_0000002.png.ab_d3fgh", ".epoch_0000_step_0000009.png.abcdefgh"]
     for name in mine + torn:
         (samples / name).write_text("")
+    folder.drop_unfinished()
     folder.drop_after(2)
     kept = {"epoch_0000_step_0000001.png", "epoch_0000_step_0000002.png", *mine}
     assert {path.name for path in samples.iterdir()} == kept

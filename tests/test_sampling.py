@@ -143,3 +143,13 @@ def test_a_generator_whose_numbers_are_not_finite_is_refused(workdir, tmp_path):
         checkpoints.save(6, restored.state.replace(nets=nets), {"iteration": 6})
     with pytest.raises(UserError, match="The generator of step 6 in .*: 1 of the .* not finite"):
         gans.load(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70, 1.5, None])
+def test_a_seed_that_jax_would_take_for_another_is_refused(sampler, seed):
+    with pytest.raises(
+        UserError, match="seed is .*; it must be a whole number from 0 to 4,294,967"
+    ):
+        sampler.sample(1, seed=seed)
+    with pytest.raises(UserError, match=r"seeds is \(1, .*; each must be a whole number"):
+        sampler.interpolate((1, seed), 3)
