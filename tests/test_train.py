@@ -232,7 +232,7 @@ def test_divergence_names_step_and_term_and_leaves_the_last_checkpoint(base, tmp
     good = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*.json")}
     # The same run, its weights spoiled: resuming with another learning rate is refused.
     spoiled = config.copy_and_resolve_references()
-    spoiled.optim.generator.learning_rate = float("inf")
+    spoiled.optim.generator.learning_rate = 1e38
     monkeypatch.setattr(build, "check_numbers", lambda config: None)  # which would refuse it
     spoiled.train.num_steps = 10
     (tmp_path / "config.json").write_text(json.dumps(train.schema.to_plain(spoiled)))
