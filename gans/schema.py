@@ -147,7 +147,7 @@ def check_types(function: Callable, path: str, values: Mapping[str, Any]) -> Non
             reading.check(value, kinds[name], f"{path}.{name}")
 
 
-_PLAIN = (type(None), bool, int, float, str, tuple, list, ConfigDict)
+_PLAIN = (type(None), bool, int, float, str, tuple, list, dict, ConfigDict)
 
 
 def _merged(tree: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
 
-def line(step, value, name="fcd", cautions=()):
+def line(step, value, name="fcd", left_out=()):
     values = {} if value is None else {name: value}
     return {
         "step": step,
         "evaluator": "quality",
         "values": values,
-        "protocol": {"cautions": list(cautions)},
+        "protocol": {"left_out": list(left_out)},
     }
 
 
@@ -67,7 +67,7 @@ def test_an_evaluation_in_the_record_whose_best_was_not_kept_is_missed(checkpoin
 
 def test_a_value_left_out_is_passed_over_and_one_that_never_is_there_is_refused(checkpoints):
     keeper = best.Best(checkpoints, "quality/fcd", False)
-    offer(keeper, 10, None, cautions=["comparisons.frechet is left out: too few images."])
+    offer(keeper, 10, None, left_out=["comparisons.frechet"])
     with pytest.raises(UserError, match="'fcd', which evaluators.quality does not have: it has fi"):
         offer(keeper, 20, 1.0, name="fid")
     assert checkpoints.steps() == []

@@ -368,6 +368,15 @@ def test_a_best_that_was_recorded_and_not_kept_is_made_again(base, tmp_path):
     assert held(tmp_path) == best
 
 
+@pytest.fixture
+def hangups():
+    """SIGHUP as a terminal's programs get it, also where nohup has it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 def test_a_stop_saves_and_leaves_pictures_and_evaluations_to_the_next_start(
     base, tmp_path, monkeypatch
 ):

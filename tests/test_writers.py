@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -179,7 +178,7 @@ def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
             return super().write(content[:5]) if self.tell() == 9 else full()
 
     with monkeypatch.context() as broken:
-        broken.setattr(pathlib.Path, "open", lambda self, *_, **__: Short(self, "ab"))
+        broken.setattr(files, "open", lambda path, *_, **__: Short(path, "ab+"), raising=False)
         with pytest.raises(UserError, match=r"a\.jsonl: No space left"):
             files.append_lines(path, [{"a": 2}, {"a": 3}])
     files.append_lines(path, [{"a": 4}])

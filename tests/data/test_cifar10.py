@@ -392,7 +392,7 @@ def test_what_killed_processes_left_is_cleared_once_the_data_is_there(tmp_path, 
 def test_prepared_folder_may_be_read_only(tmp_path, server, monkeypatch):
     prepare(tmp_path, server)
     monkeypatch.setattr(os, "mkdir", lambda *args: pytest.fail("wrote"))
-    monkeypatch.setattr(download.fcntl, "flock", lambda *args: pytest.fail("locked"))
+    monkeypatch.setattr(download.locks.fcntl, "flock", lambda *args: pytest.fail("locked"))
     assert len(cifar10.load(data_dir=str(tmp_path), split="test", image_size=32, channels=3)) == 4
 
 
