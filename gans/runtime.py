@@ -32,15 +32,13 @@ def keep_programs() -> None:
     """Lets JAX find its compiled programs again the next time: see `gans.cache`.
 
     JAX's own variables have their way, each of them alone, and JAX_ENABLE_COMPILATION_CACHE=0
-    switches it off. A folder of one's own, too, is kept within the size.
+    switches it off. A folder of one's own is not limited: JAX would delete what others keep there,
+    and where they wrote without a limit it finds no times of access, and keeps nothing.
     """
-    defaults = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache.folder() / "programs"),
-        "JAX_COMPILATION_CACHE_MAX_SIZE": str(_CACHE_BYTES),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache.folder() / "programs")
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 def keep_freed_memory() -> None:
