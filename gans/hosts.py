@@ -142,7 +142,9 @@ def _require_runtime(connection: socket.socket, coordinator: str) -> None:
     section 3.4).
     """
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS)
-    answer = connection.recv(9)
+    answer = connection.recv(len(_SETTINGS), socket.MSG_WAITALL)
+    if len(answer) < len(_SETTINGS):  # as of one that is just ending, whose port is free soon
+        raise ConnectionError("it hung up")
     if answer[3:4] != _SETTINGS[3:4] or answer[5:] != _SETTINGS[5:]:
         raise UserError(
             f"What listens at {coordinator} is not process 0 of a training: give "

@@ -224,6 +224,24 @@ def test_another_server_is_not_taken_for_the_coordinator():
         thread.join()
 
 
+def test_a_coordinator_that_hangs_up_is_asked_again():
+    """As the one of an earlier start, which is just ending."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            server.accept()[0].close()
+            with server.accept()[0] as connection:
+                connection.recv(99)
+                for part in (b"\0\0\6\4", b"\0\0\0\0\0", b"\0\3\0\0\0\1"):  # one setting
+                    connection.sendall(part)
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        hosts._reach(f"127.0.0.1:{server.getsockname()[1]}", 1, timeout=10)
+        thread.join()
+
+
 def test_others_that_never_come_are_waited_for_so_long_and_then_said_to_lack():
     code = f"from gans import hosts; hosts.connect('127.0.0.1:{free_port()}', 2, 0, timeout=2)"
     result = subprocess.run(
