@@ -50,13 +50,13 @@ def _spread(pictures: Sequence[Path], count: int) -> list[Path]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG",)) as picture:
         return picture.size
 
 
 def _frame(path: Path, whole: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     canvas = Image.new("RGB", whole, "white")
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG",)) as picture:
         canvas.paste(picture)
     if size != whole:
         canvas = canvas.resize(size, Image.Resampling.BOX, reducing_gap=2.0)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 import unicodedata
 from pathlib import Path
 
 from gans.errors import UserError
+
+_KINDS = {
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -33,6 +42,11 @@ def expanded(path: str | os.PathLike[str]) -> Path:
             f"{readable(path)} begins with the home folder of {path.parts[0][1:] or 'its user'}, "
             "which is not known: give the whole path, or write ./~ for a name with a tilde."
         ) from None
+
+
+def other_than_file(mode: int) -> str | None:
+    """What a path leads to, by its `st_mode`: "a pipe", say; None if to a regular file."""
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def readable(path: str | os.PathLike[str]) -> str:

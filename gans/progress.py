@@ -59,12 +59,13 @@ class Progress:
         """Says what is to come, because nothing is seen of compiling.
 
         Args:
-          every: steps between two lines.
+          every: steps between two lines; 0 if there are none.
         """
+        lines = f", then there is a line every {every} steps" if every else ""
         if self._start < self._total:
             self.note(
                 f"{self._name}: at step {self._start} of {self._total}; the first steps are "
-                f"compiled, then there is a line every {every} steps."
+                f"compiled{lines}."
             )
 
     def advance(self, step: int) -> None:

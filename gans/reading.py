@@ -13,7 +13,6 @@ import functools
 import math
 import os
 import reprlib
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 
 import pydantic
 
+from gans import paths
 from gans.errors import UserError
 
 T = TypeVar("T")
@@ -35,12 +35,6 @@ _MOST = 2**26  # bytes of a JSON file
 _MOST_OF_LINES = 2**30  # and of one that is read line by line
 _LONGEST = 2**24  # bytes of a line
 _MARK = b"\xef\xbb\xbf"  # with which editors of Windows begin files
-_NO_FILE = {
-    stat.S_IFBLK: "a device",
-    stat.S_IFCHR: "a device",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-}
 
 
 @contextlib.contextmanager
@@ -54,10 +48,9 @@ def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         about = os.fstat(handle)
-        kind = stat.S_IFMT(about.st_mode)
         why = ""
-        if kind != stat.S_IFREG:
-            why = f"it is {_NO_FILE.get(kind, 'something else')}, not a file"
+        if kind := paths.other_than_file(about.st_mode):
+            why = f"it is {kind}, not a file"
         elif most is not None and about.st_size > most:
             why = f"it has {about.st_size:,} bytes, and a file of its kind at most {most:,}"
         if why:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from gans import paths
 from gans.data.threads import Budget
 from gans.errors import UserError
 
@@ -41,13 +41,6 @@ MAX_MEGAPIXELS = 256
 _AT_ONCE = 2**28  # pixels of all pictures that are being read; a larger one is read alone
 _DECODING = Budget(_AT_ONCE)
 
-_NO_FILES = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-}
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -115,9 +108,8 @@ def is_animated(path: str | os.PathLike[str], max_megapixels: float = MAX_MEGAPI
 
 def _refuse_what_is_no_file(path: str | os.PathLike[str]) -> None:
     """Opening a pipe would wait for whoever writes into it, and a device may have no end."""
-    kind = stat.S_IFMT(os.stat(path).st_mode)
-    if kind != stat.S_IFREG:
-        raise UnreadableImage(f"it is {_NO_FILES.get(kind, 'something else')}, no picture file")
+    if kind := paths.other_than_file(os.stat(path).st_mode):
+        raise UnreadableImage(f"it is {kind}, no picture file")
 
 
 def _unidentified(file: str | os.PathLike[str] | BinaryIO) -> str:
