@@ -142,7 +142,8 @@ def _require_runtime(connection: socket.socket, coordinator: str) -> None:
     section 3.4).
     """
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS)
-    answer = connection.recv(len(_SETTINGS), socket.MSG_WAITALL)
+    with connection.makefile("rb") as stream:  # which reads on where a part has come
+        answer = stream.read(len(_SETTINGS))
     if len(answer) < len(_SETTINGS):  # as of one that is just ending, whose port is free soon
         raise ConnectionError("it hung up")
     if answer[3:4] != _SETTINGS[3:4] or answer[5:] != _SETTINGS[5:]:
