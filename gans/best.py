@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation
+from gans import evaluation_record
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -73,7 +73,7 @@ class Best:
         return math.isfinite(value) and self._sign * value < self._least
 
     def _require(self, line: Mapping[str, Any]) -> None:
-        if self._value not in line["values"] and not evaluation.may_lack(line, self._value):
+        if self._value not in line["values"] and not evaluation_record.may_lack(line, self._value):
             raise UserError(
                 f"checkpoint.best asks for {self._value!r}, which evaluators."
                 f"{self._evaluator} does not have: it has {', '.join(line['values'])}."

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans import evaluation
+from gans import evaluation_record
 from gans.groups import Group, Lines, Run
 from gans.metrics import intervals
 from gans.metrics.intervals import Difference, Summary
@@ -170,7 +170,7 @@ def _runs(groups: Sequence[Group]) -> Iterator[Run]:
 
 def protocol_key(run: Run, line: Mapping[str, Any]) -> str:
     """The same for lines whose numbers may stand in one column."""
-    protocol = evaluation.essential(line["protocol"])
+    protocol = evaluation_record.essential(line["protocol"])
     if not run.averages and "averaged" in protocol:
         # Without an average, the parameters are the ones that stand for it.
         protocol["averaged"] = True

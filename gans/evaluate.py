@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, parallel, paths, runs
+from gans import evaluation, evaluation_record, parallel, paths, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 from gans.files import append_lines
@@ -54,9 +54,9 @@ def run(
     for step in steps:
         restored = runs.restore(workdir, config, info, step)
         for line in judge.run(restored.state.nets, restored.step):
-            yield evaluation.in_words(line)
+            yield evaluation_record.in_words(line)
             yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))
-            append_lines(workdir / evaluation.FILE, [line])
+            append_lines(workdir / evaluation_record.FILE, [line])
 
 
 def _changed(config: ConfigDict, changes: Mapping[tuple[str, ...], Any]) -> ConfigDict:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import build, evaluation, records, runs
+from gans import build, evaluation_record, records, runs
 from gans.data.source import DataInfo
 from gans.errors import UserError
 
@@ -27,7 +27,7 @@ class Run:
       workdir: the folder.
       config: what was asked for.
       info: the facts about its data.
-      evaluations: the lines of its record, as `evaluation.read` gives them.
+      evaluations: the lines of its record, as `evaluation_record.read` gives them.
       metrics: the lines of metrics.jsonl.
     """
 
@@ -115,7 +115,7 @@ def read_run(workdir: Path) -> Run:
     """
     config, info = runs.read_config(workdir), runs.read_info(workdir)
     # An evaluator that lacks something leaves a line without numbers.
-    evaluations = [line for line in evaluation.read(workdir) if line["values"]]
+    evaluations = [line for line in evaluation_record.read(workdir) if line["values"]]
     return Run(workdir, config, info, evaluations, records.metrics(workdir))
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import evaluation, hosts
+from gans import evaluation_record, hosts
 from gans.best import Best
 from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
@@ -111,7 +111,7 @@ class Recorder:
           position: of the checkpoint.
           copy: makes a copy of its state.
           show: makes samples of it.
-          record: the evaluations so far, as `evaluation.read` gives them.
+          record: the evaluations so far, as `evaluation_record.read` gives them.
 
         Returns:
           Whether a signal left some of it to the next start again.
@@ -219,7 +219,7 @@ class Recorder:
         if self._best is not None:
             self._best.offer(lines, state, position)
         self._writer.evaluations(lines)
-        self._progress.note(*map(evaluation.in_words, lines))
+        self._progress.note(*map(evaluation_record.in_words, lines))
         return True
 
     def _check_losses(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:

@@ -19,7 +19,18 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, lengths, parallel, paths, runs, schema, stopping
+from gans import (
+    best,
+    build,
+    evaluation_record,
+    hosts,
+    lengths,
+    parallel,
+    paths,
+    runs,
+    schema,
+    stopping,
+)
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
@@ -200,7 +211,7 @@ def _train(
                 # An entry of an array is a copy.
                 copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
                 show = functools.partial(_show, alone[k])
-                record = evaluation.read(workdirs[k])
+                record = evaluation_record.read(workdirs[k])
                 is_stopped |= recorder.resume(positions[k], copy, show, record)
             if is_stopped:
                 loop.stop(first)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, lengths, runs
+from gans import evaluation_record, lengths, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
 
@@ -32,7 +32,7 @@ def is_finished(workdir: Path, config: ConfigDict) -> bool:
     if (checkpoints.latest_step() or 0) < config.train.num_steps:
         return False
     position = checkpoints.position() or {}
-    return not unjudged(position, evaluation.read(workdir), config.evaluators)
+    return not unjudged(position, evaluation_record.read(workdir), config.evaluators)
 
 
 def unjudged(
@@ -42,7 +42,7 @@ def unjudged(
 
     Args:
       position: of the checkpoint.
-      record: the evaluations so far, as `evaluation.read` gives them.
+      record: the evaluations so far, as `evaluation_record.read` gives them.
       evaluators: those of the config.
     """
     step = position.get("iteration")

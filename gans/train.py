@@ -14,7 +14,18 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation, hosts, lengths, parallel, paths, runs, schema, stopping
+from gans import (
+    best,
+    build,
+    evaluation_record,
+    hosts,
+    lengths,
+    parallel,
+    paths,
+    runs,
+    schema,
+    stopping,
+)
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
@@ -118,7 +129,7 @@ def _train(setup: Setup, workdir: Path, checkpoints: Checkpoints) -> Loop:
                 watch,
             )
             loop = Loop(setup, watch, state, first)
-            record = hosts.of_first(evaluation.read(workdir) if hosts.is_first() else None)
+            record = hosts.of_first(evaluation_record.read(workdir) if hosts.is_first() else None)
             copy = functools.partial(jax.tree.map, jnp.copy, state)
             if recorder.resume(position, copy, lambda state: setup.show(state.nets), record):
                 loop.stop(first)

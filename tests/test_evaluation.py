@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import gans
-from gans import best, evaluate, evaluation, runs, train
+from gans import best, evaluate, evaluation, evaluation_record, runs, train
 from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
 from gans.errors import UserError
@@ -47,16 +47,18 @@ def test_a_field_that_an_evaluator_does_not_have_is_an_error():
 
 
 def test_the_record_is_in_order_and_the_last_of_two_alike_counts(tmp_path):
-    assert evaluation.read(tmp_path) == []
+    assert evaluation_record.read(tmp_path) == []
     lines = [line(20, fcd=3.0), line(10, fcd=4.0), line(20, fcd=2.0), line(20, seed=1, fcd=9.0)]
     text = "".join(json.dumps(x) + "\n" for x in lines)
-    (tmp_path / evaluation.FILE).write_text(text + '{"step": 30, "eval')  # a kill cut it short
-    found = evaluation.read(tmp_path)
+    (tmp_path / evaluation_record.FILE).write_text(
+        text + '{"step": 30, "eval'
+    )  # a kill cut it short
+    found = evaluation_record.read(tmp_path)
     assert [(x["step"], x["values"]["fcd"]) for x in found] == [(10, 4.0), (20, 2.0), (20, 9.0)]
 
 
 def test_words_leave_out_single_classes_and_deviations():
-    words = evaluation.in_words(line(7, fcd=1.23456, kcd_deviation=2.0, **{"fcd/cat": 3.0}))
+    words = evaluation_record.in_words(line(7, fcd=1.23456, kcd_deviation=2.0, **{"fcd/cat": 3.0}))
     assert words == "step 7, quality: fcd 1.235 (0 s)"
 
 
@@ -128,9 +130,9 @@ def workdir(tmp_path_factory):
 
 
 def test_training_writes_down_every_evaluation_once(workdir):
-    lines = evaluation.read(workdir)
+    lines = evaluation_record.read(workdir)
     assert [x["step"] for x in lines] == [2, 4, 6]
-    text = (workdir / evaluation.FILE).read_text()
+    text = (workdir / evaluation_record.FILE).read_text()
     assert len(text.splitlines()) == 3
     assert {"jax", "flax", "numpy", "python"} == set(lines[0]["protocol"]["versions"])
     assert all(np.isfinite(value) for x in lines for value in x["values"].values())
@@ -139,30 +141,30 @@ def test_training_writes_down_every_evaluation_once(workdir):
 def test_an_evaluation_that_was_cut_off_is_made_up_for(workdir, tmp_path):
     cut = tmp_path / "run"
     shutil.copytree(workdir, cut)
-    *before, last = (cut / evaluation.FILE).read_text().splitlines(keepends=True)
-    (cut / evaluation.FILE).write_text("".join(before))
+    *before, last = (cut / evaluation_record.FILE).read_text().splitlines(keepends=True)
+    (cut / evaluation_record.FILE).write_text("".join(before))
     train.run(runs.read_config(cut), cut)
-    again = evaluation.read(cut)
+    again = evaluation_record.read(cut)
     assert [x["step"] for x in again] == [2, 4, 6]
     assert again[-1]["values"] == json.loads(last)["values"]
 
 
 def test_the_best_checkpoint_is_kept_and_loaded(workdir):
-    lines = {x["step"]: x["values"]["fcd"] for x in evaluation.read(workdir)}
+    lines = {x["step"]: x["values"]["fcd"] for x in evaluation_record.read(workdir)}
     least = min(lines, key=lines.get)
     assert gans.load(workdir, step="best").step == least
     assert gans.load(workdir).step == 6
 
 
 def test_evaluating_again_finds_the_same(workdir):
-    before = evaluation.read(workdir)
+    before = evaluation_record.read(workdir)
     words, *cautions = evaluate.run(workdir, evaluate.checkpoints(workdir), {})
     assert words.startswith("step 6, quality: fcd ")
     assert any("24 images" in line for line in cautions)
-    after = evaluation.read(workdir)
+    after = evaluation_record.read(workdir)
     assert [x["values"] for x in after] == [x["values"] for x in before]
     list(evaluate.run(workdir, [None], {("seed",): 5, ("num", "num_fake"): 30}))
-    other = evaluation.read(workdir)[-1]
+    other = evaluation_record.read(workdir)[-1]
     assert (other["protocol"]["seed"], other["protocol"]["num_fake"]) == (5, 30)
     assert other["values"] != after[-1]["values"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import evaluation, hosts, parallel, runs, train
+from gans import evaluation_record, hosts, parallel, runs, train
 from gans.errors import UserError
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small
@@ -117,7 +117,7 @@ def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, co
         assert_no_further(*((x.params, x.model_state) for x in sides), size=of_layer)
     lines = {path: (path / "metrics.jsonl").read_text().count("\n") for path in (one, two)}
     assert lines[one] == lines[two]  # nothing was written twice
-    (mine,), (theirs,) = map(evaluation.read, (two, one))
+    (mine,), (theirs,) = map(evaluation_record.read, (two, one))
     assert mine["step"] == total
     assert mine["values"]["fcd"] == pytest.approx(theirs["values"]["fcd"], rel=0.02)
 

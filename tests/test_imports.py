@@ -41,6 +41,8 @@ RANKS = (
         "gans.data",
         "gans.digest",
         "gans.evaluation",
+        "gans.evaluation_record",
+        "gans.samples_page",
         "gans.evaluators",
         "gans.events",
         "gans.exhibits",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gans import evaluation, records
+from gans import evaluation_record, records
 
 
 def write(path, *lines):
@@ -18,8 +18,8 @@ def test_what_is_no_number_is_left_out(tmp_path, value):
     write(tmp_path / records.METRICS, {"step": 2, "time": 1.5, "d_loss": value, "g/loss": 3})
     assert records.metrics(tmp_path) == [{"step": 2, "time": 1.5, "g/loss": 3}]
     line = {"step": 2, "evaluator": "q", "values": {"fcd": value, "kcd": 1.0}, "protocol": {}}
-    write(tmp_path / evaluation.FILE, line)
-    assert [x["values"] for x in evaluation.read(tmp_path)] == [{"kcd": 1.0}]
+    write(tmp_path / evaluation_record.FILE, line)
+    assert [x["values"] for x in evaluation_record.read(tmp_path)] == [{"kcd": 1.0}]
 
 
 GOOD = {"step": 2, "evaluator": "q", "values": {"fcd": 1.0}, "protocol": {"net": "x"}}
@@ -36,8 +36,8 @@ GOOD = {"step": 2, "evaluator": "q", "values": {"fcd": 1.0}, "protocol": {"net":
     ],
 )
 def test_an_evaluation_of_another_shape_is_passed_over(tmp_path, capsys, change):
-    write(tmp_path / evaluation.FILE, GOOD | change, GOOD | {"step": 4, "later": [1]})
-    assert [x["step"] for x in evaluation.read(tmp_path)] == [4]
+    write(tmp_path / evaluation_record.FILE, GOOD | change, GOOD | {"step": 4, "later": [1]})
+    assert [x["step"] for x in evaluation_record.read(tmp_path)] == [4]
     assert "evaluations.jsonl: 1 line is damaged" in capsys.readouterr().err
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from gans import best, evaluation
+from gans import best, evaluation, evaluation_record
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluators.findings import Findings, Missing
@@ -58,7 +58,7 @@ def test_no_evaluator_ends_a_training_or_writes_what_is_no_json():
     assert line["values"] == {"fcd": 2.0}
     assert line["protocol"]["cautions"] == ["ratio is left out: it is infinite."]
     json.dumps(line, allow_nan=False)
-    assert evaluation.in_words(line) == "step 7, quality: fcd 2, without ratio (0 s)"
+    assert evaluation_record.in_words(line) == "step 7, quality: fcd 2, without ratio (0 s)"
     (line,) = lines(raises)
     assert line["values"] == {}
     assert line["protocol"]["cautions"] == ["quality is left out: there are no images."]
@@ -69,7 +69,7 @@ def test_what_is_left_out_makes_no_other_protocol():
         lines(lambda subject, x=x: ({"ratio": x}, {"num": 3}))[0]["protocol"]
         for x in (1.0, float("nan"))
     )
-    assert evaluation.essential(one) == evaluation.essential(other)
+    assert evaluation_record.essential(one) == evaluation_record.essential(other)
 
 
 class NoCheckpoints:
