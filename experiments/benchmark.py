@@ -48,9 +48,9 @@ _FIGURE = cli.define_path("figure", None, "A file to draw the growth in: .svg or
 
 
 def main(arguments: list[str]) -> None:
-    from gans import files
     from gans.benchmark import growth, report
     from gans.errors import UserError
+    from gans.files import writing
 
     out, figure = _OUT.value, _FIGURE.value
     if out is not None and out.suffix != ".json":
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     content = report.read(_file(arguments)) if arguments else _measured(out)
     print(report.markdown(content), end="", flush=True)
     if out is not None:
-        files.write_json(out, content)
+        writing.write_json(out, content)
     if figure is not None:
         if not content.get("growth"):
             raise UserError(f"There is nothing for --figure to draw in {arguments[0]}.")
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
 
 def _file(arguments: list[str]) -> Path:
     from gans.errors import UserError
-    from gans.paths import expanded
+    from gans.files.paths import expanded
 
     if len(arguments) > 1 or not arguments[0].endswith(".json") or _CONFIG.value or _CASES.value:
         raise UserError("Give one .json file of results alone, or flags that say what to time.")
@@ -80,13 +80,13 @@ def _file(arguments: list[str]) -> Path:
 
 def _measured(out: Path | None) -> dict:
     """What the flags ask for; cases that are done are in `out` while others are timed."""
-    from gans import files
     from gans.benchmark import growth, machine, run, startup
     from gans.errors import UserError
+    from gans.files import writing
 
     how = run.How(_ROUNDS.value, _SECONDS.value, _AGAINST.value, _COMPILE.value)
     if not (_STARTUP.value or _GROWTH.value):
-        keep = functools.partial(files.write_json, out) if out else lambda content: None
+        keep = functools.partial(writing.write_json, out) if out else lambda content: None
         return run.run(_cases(), how, _say, keep)
     if _CONFIG.value is None:
         raise UserError("Name the experiment to time: --config=configs/dcgan_digits.py.")

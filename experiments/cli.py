@@ -18,8 +18,9 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from gans import machine, paths, runtime
+from gans import machine, runtime
 from gans.errors import UserError
+from gans.files import paths
 
 # Flags that are defined here are those of the command that asks for them, as --help shows them.
 flags.disclaim_key_flags()

@@ -50,8 +50,9 @@ def main() -> None:
 
 def _save_translations(out: Path) -> None:
     """The picture that training shows, of a checkpoint."""
-    from gans import files, translating
+    from gans import translating
     from gans.errors import UserError
+    from gans.files import writing
 
     given = [flag.name for flag in (_NUM, _CLASSES, _INTERPOLATE) if flag.value is not None]
     if given or out.suffix != ".png":
@@ -61,7 +62,7 @@ def _save_translations(out: Path) -> None:
         )
     workdir = _WORKDIR.value
     picture, step = translating.of_test_images(workdir, step=_STEP.value)
-    files.save_picture(out, picture)
+    writing.save_picture(out, picture)
     print(f"{out}: from step {step:,} of {workdir}")
 
 
@@ -70,7 +71,8 @@ def _count() -> int:
 
 
 def _save_grid(sampler, out: Path) -> None:
-    from gans import files, pictures
+    from gans import pictures
+    from gans.files import writing
 
     count = _count()
     images = sampler.sample(count, seed=_SEED.value, classes=_CLASSES.value)
@@ -80,12 +82,13 @@ def _save_grid(sampler, out: Path) -> None:
         columns, labels = len(numbers), [sampler.classes[i] for i in numbers]
     else:
         columns, labels = math.ceil(math.sqrt(count)), ()
-    files.save_picture(out, pictures.grid(images, columns, labels=labels))
+    writing.save_picture(out, pictures.grid(images, columns, labels=labels))
 
 
 def _save_interpolation(sampler, out: Path) -> None:
-    from gans import files, pictures
+    from gans import pictures
     from gans.errors import UserError
+    from gans.files import writing
 
     ends = _INTERPOLATE.value
     if len(ends) != 2 or not all(end.lstrip("-").isdecimal() for end in ends):
@@ -94,13 +97,13 @@ def _save_interpolation(sampler, out: Path) -> None:
         raise UserError(f"An interpolation is a picture: --out={out} must end in .png.")
     seeds = (int(ends[0]), int(ends[1]))
     images = sampler.interpolate(seeds, _STEPS.value, classes=_CLASSES.value)
-    files.save_picture(out, pictures.grid(images, _STEPS.value))
+    writing.save_picture(out, pictures.grid(images, _STEPS.value))
 
 
 def _save_arrays(sampler, out: Path) -> None:
     from tqdm import tqdm
 
-    from gans import files
+    from gans.files import writing
 
     count = _count()
     with tqdm(total=count, unit="image", disable=None) as bar:
@@ -110,7 +113,7 @@ def _save_arrays(sampler, out: Path) -> None:
                 yield block
                 bar.update(len(block["images"]))
 
-        files.save_npz(out, count, sampler.image_shape, blocks())
+        writing.save_npz(out, count, sampler.image_shape, blocks())
 
 
 if __name__ == "__main__":

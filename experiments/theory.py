@@ -20,7 +20,7 @@ def main() -> None:
 
     from tqdm import tqdm
 
-    from gans import files
+    from gans.files import writing
     from gans.theory import report
     from gans.theory.studies import Sizes
 
@@ -28,8 +28,8 @@ def main() -> None:
     with tqdm(desc="theory", total=sizes.total, unit="step", disable=None) as bar:
         found = report.find(_SEED.value, sizes, bar.update)
     numbers = report.numbers(found)
-    files.write_json(out / "theory.json", numbers)
-    with files.atomic(out / "theory.html") as file:
+    writing.write_json(out / "theory.json", numbers)
+    with writing.atomic(out / "theory.html") as file:
         file.write(report.page(found).encode())
     print(
         f"D differs from D* by {numbers['fixed_generator']['largest_deviation_of_d']:.4f} at most, "

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
     from gans import load_translator
     from gans.data import opening
-    from gans.paths import readable
+    from gans.files.paths import readable
 
     limit = _MEGAPIXELS.value
     opening.check_limit(limit)
@@ -85,9 +85,10 @@ def main(arguments: list[str]) -> int:
 def _translate(translator, source: Path, target: Path, bar) -> None:
     from PIL import Image
 
-    from gans import files, postcard
+    from gans import postcard
     from gans.data import images
-    from gans.paths import readable
+    from gans.files import writing
+    from gans.files.paths import readable
 
     picture = images.read(source, translator.channels, _MEGAPIXELS.value)
     if _POSTCARD.value:
@@ -105,9 +106,9 @@ def _translate(translator, source: Path, target: Path, bar) -> None:
     dpi = None
     if _POSTCARD.value:
         painted, dpi = postcard.lay_out(painted), postcard.DPI
-        with files.atomic(target.with_suffix(".pdf")) as file:
+        with writing.atomic(target.with_suffix(".pdf")) as file:
             file.write(postcard.pdf(painted, _MAKER))
-    files.save_picture(target, painted, dpi=dpi, text={"Software": _MAKER})
+    writing.save_picture(target, painted, dpi=dpi, text={"Software": _MAKER})
 
 
 def _resized(picture, size: tuple[int, int]):
@@ -130,8 +131,8 @@ def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def _find(arguments: list[str]) -> list[Path]:
     """The pictures that the arguments name, each once."""
-    from gans import paths
     from gans.errors import UserError
+    from gans.files import paths
 
     if not arguments:
         raise UserError("No picture is named: give files, folders or patterns after the flags.")
@@ -142,7 +143,7 @@ def _find(arguments: list[str]) -> list[Path]:
 
 def _find_one(path: Path) -> list[Path]:
     from gans.errors import UserError
-    from gans.paths import readable
+    from gans.files.paths import readable
 
     if os.path.isdir(path):
         return _find_in(path)
@@ -160,7 +161,7 @@ def _find_in(folder: Path) -> list[Path]:
     from gans.data import files
     from gans.data.leftout import LeftOut
     from gans.errors import UserError
-    from gans.paths import readable
+    from gans.files.paths import readable
 
     left_out = LeftOut()
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gans.files import atomic
+from gans.files.writing import atomic
 
 _FRAME_MS = 150
 _LAST_FRAME_MS = 2000

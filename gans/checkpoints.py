@@ -41,8 +41,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from gans import reading
 from gans.errors import UserError
+from gans.files import reading
 
 _STATE = "state"
 _POSITION = "position.json"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gans import collecting, comparing, paths, ranking
+from gans import collecting, comparing, ranking
 from gans.errors import UserError
-from gans.files import atomic
+from gans.files import paths
+from gans.files.writing import atomic
 from gans.ranking import Ranking
 
 

@@ -17,9 +17,9 @@ from gans import (
     translating,
 )
 from gans.errors import UserError
-from gans.files import atomic, write_json
+from gans.files.paths import expanded
+from gans.files.writing import atomic, write_json
 from gans.groups import Group, Run
-from gans.paths import expanded
 from gans.report import Pictures
 from gans.subject import Reference
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, evaluation_record, parallel, paths, runs
+from gans import evaluation, evaluation_record, parallel, runs
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
-from gans.files import append_lines
+from gans.files import paths
+from gans.files.writing import append_lines
 from gans.subject import Reference
 
 

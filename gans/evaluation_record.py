@@ -15,7 +15,8 @@ from typing import Any, NotRequired
 import pydantic
 from typing_extensions import TypedDict
 
-from gans import reading, records
+from gans import records
+from gans.files import reading
 
 FILE = "evaluations.jsonl"
 

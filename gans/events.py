@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from gans.files import write_whole
+from gans.files.writing import write_whole
 
 
 class Events:

@@ -23,9 +23,10 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from gans import paths, runs, sampling, schema, translating
+from gans import runs, sampling, schema, translating
 from gans.errors import UserError
-from gans.files import atomic
+from gans.files import paths
+from gans.files.writing import atomic
 from gans.pixels import to_float, to_uint8
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import build, paths, pytorch, runs, weight_files
+from gans import build, pytorch, runs
 from gans.checkpoints import Checkpoints
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.files import paths, weight_files
 from gans.state import GanState
 
 NETS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")

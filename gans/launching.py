@@ -21,8 +21,8 @@ import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gans import reading
 from gans.errors import UserError
+from gans.files import reading
 
 LOG = "train.log"
 

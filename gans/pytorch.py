@@ -3,7 +3,7 @@
 https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix publishes trained generators and
 writes `latest_net_G_A.pth` and the like while it trains: state dicts, names of layers with
 their tensors. A layer's name counts the modules before it, activations and padding
-included, so for each network here its counterpart's names are worked out. `gans.weight_files`
+included, so for each network here its counterpart's names are worked out. `gans.files.weight_files`
 reads the files.
 """
 

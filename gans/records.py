@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pydantic
 from typing_extensions import TypedDict
 
-from gans import reading
+from gans.files import reading
 
 METRICS = "metrics.jsonl"
 

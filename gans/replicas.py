@@ -19,21 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import (
-    best,
-    build,
-    evaluation_record,
-    hosts,
-    lengths,
-    parallel,
-    paths,
-    runs,
-    schema,
-    stopping,
-)
+from gans import best, build, evaluation_record, hosts, lengths, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints, Restored
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
+from gans.files import paths
 from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Boundary, Recorder, snapshot

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 
-from gans import cache
+from gans.files import cache
 
 _CACHE_BYTES = 2**30  # of compiled programs; those not used for longest go first
 
@@ -29,7 +29,7 @@ def prepare() -> None:
 
 
 def keep_programs() -> None:
-    """Lets JAX find its compiled programs again the next time: see `gans.cache`.
+    """Lets JAX find its compiled programs again the next time: see `gans.files.cache`.
 
     JAX's own variables have their way, each of them alone, and JAX_ENABLE_COMPILATION_CACHE=0
     switches it off. A folder of one's own is not limited: JAX would delete what others keep there,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from gans.files import atomic, remove_temporaries
+from gans.files.writing import atomic, remove_temporaries
 from gans.samples_page import samples_page
 
 FOLDER = "samples"

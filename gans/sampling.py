@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import paths, ranges, runs
+from gans import ranges, runs
 from gans.errors import UserError
+from gans.files import paths
 from gans.pixels import to_uint8
 from gans.state import NetState
 

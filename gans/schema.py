@@ -16,8 +16,8 @@ from typing import Annotated, Any, get_type_hints
 import pydantic
 from ml_collections import ConfigDict
 
-from gans import reading
 from gans.errors import UserError
+from gans.files import reading
 
 
 class _Section(pydantic.BaseModel):

@@ -8,8 +8,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import paths, ranges, schema, standing, sweeps
+from gans import ranges, schema, standing, sweeps
 from gans.errors import UserError
+from gans.files import paths
 from gans.launching import Training
 from gans.sweeps import Point
 

@@ -14,22 +14,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import (
-    best,
-    build,
-    evaluation_record,
-    hosts,
-    lengths,
-    parallel,
-    paths,
-    runs,
-    schema,
-    stopping,
-)
+from gans import best, build, evaluation_record, hosts, lengths, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
+from gans.files import paths
 from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Recorder

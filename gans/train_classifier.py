@@ -17,11 +17,12 @@ from flax import struct
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from gans import build, paths
+from gans import build
 from gans.data.pipeline import Pipeline, make_pipeline
 from gans.data.source import Augment, Source
 from gans.errors import UserError
 from gans.features import classifier
+from gans.files import paths
 from gans.pixels import to_float
 
 _RESIDENT_MIB = 4096

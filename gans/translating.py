@@ -35,9 +35,10 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import build, paths, runs, tiles
+from gans import build, runs, tiles
 from gans.data import images
 from gans.errors import UserError
+from gans.files import paths
 from gans.moments import Estimate, Moments, shared_moments
 from gans.pixels import to_float
 from gans.state import NetState

@@ -17,11 +17,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gans import archives, cache, hosts, parallel
+from gans import hosts, parallel
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.features.network import FeatureNet
-from gans.files import atomic
+from gans.files import archives, cache
+from gans.files.writing import atomic
 from gans.metrics.frechet import Moments
 from gans.sampling import Sampler, latents, render
 

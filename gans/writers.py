@@ -32,7 +32,7 @@ from gans.animation import save_animation
 from gans.beside import Beside
 from gans.errors import UserError
 from gans.events import Events
-from gans.files import append_lines, atomic, remove_temporaries
+from gans.files.writing import append_lines, atomic, remove_temporaries
 from gans.samples_folder import SamplesFolder
 
 _METRICS, _EVALUATIONS, _ANIMATION = "metrics.jsonl", "evaluations.jsonl", "samples.gif"

@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from gans import archives
 from gans.errors import UserError
+from gans.files import archives
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array("text")}
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from gans import locks
 from gans.errors import UserError
+from gans.files import locks
 
 
 def refuse():

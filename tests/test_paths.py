@@ -10,10 +10,11 @@ from absl import flags
 
 import gans
 from experiments import cli
-from gans import cache, collect, compare, evaluate, export, importing, paths, sweep, train
+from gans import collect, compare, evaluate, export, importing, sweep, train
 from gans.data import cifar10, files
 from gans.errors import UserError
 from gans.features import classifier, inception
+from gans.files import cache, paths
 
 
 @pytest.fixture(autouse=True)

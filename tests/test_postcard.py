@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gans import colours, files, postcard
+from gans import colours, postcard
+from gans.files import writing
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_square_stays_a_square_in_the_middle_and_no_edge_is_white(size):
 
 def test_the_png_says_its_resolution(tmp_path):
     card = postcard.lay_out(Image.new("RGB", (30, 20)))
-    files.save_picture(tmp_path / "card.png", card, dpi=postcard.DPI, text={"Software": "us"})
+    writing.save_picture(tmp_path / "card.png", card, dpi=postcard.DPI, text={"Software": "us"})
     with Image.open(tmp_path / "card.png") as picture:
         width, height = (
             round(n / dpi * 25.4) for n, dpi in zip(picture.size, picture.info["dpi"], strict=True)
@@ -97,7 +98,7 @@ def test_the_pdf_has_the_boxes_of_the_card_and_its_pixels_without_loss(mode, siz
 def test_png_and_pdf_say_that_their_colours_are_srgb(tmp_path):
     tagged = Image.new("RGB", (30, 20), "red")
     tagged.info["icc_profile"] = b"of the file that it was made from"
-    files.save_picture(tmp_path / "a.png", tagged)
+    writing.save_picture(tmp_path / "a.png", tagged)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.info["srgb"] == 0 and "icc_profile" not in picture.info
     profile = zlib.compress(colours.srgb_profile())

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from typing_extensions import TypedDict
 
-from gans import reading
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.files import reading
 
 
 class Line(TypedDict):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import gans
-from gans import files, runs, sampling, train
+from gans import runs, sampling, train
 from gans.checkpoints import Checkpoints
 from gans.errors import UserError
+from gans.files import writing
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_an_interpolation_starts_and_ends_at_the_seeds_own_images(sampler):
 def test_an_npz_holds_the_same_images_written_block_by_block(sampler, tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "_BATCH", 4)
     path = tmp_path / "samples.npz"
-    files.save_npz(path, 10, sampler.image_shape, sampler.stream(10, seed=1))
+    writing.save_npz(path, 10, sampler.image_shape, sampler.stream(10, seed=1))
     with np.load(path) as arrays:
         np.testing.assert_array_equal(arrays["images"], sampler.sample(10, seed=1))
         np.testing.assert_array_equal(arrays["labels"], np.arange(10))

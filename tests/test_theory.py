@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from gans import files
+from gans.files import writing
 from gans.theory import densities, report, studies
 from gans.theory.networks import Rising
 from gans.theory.training import Match, game, generated_density, without_generator
@@ -196,7 +196,7 @@ def test_page_and_numbers(tmp_path):
     found = report.find(3, SMALL, ticks.append)
     assert sum(ticks) == SMALL.total
     numbers = report.numbers(found)
-    files.write_json(tmp_path / "theory.json", numbers)
+    writing.write_json(tmp_path / "theory.json", numbers)
     read = json.loads((tmp_path / "theory.json").read_text())
     assert read["seed"] == 3 and read["sizes"]["steps"] == 20
     both = read["both"]

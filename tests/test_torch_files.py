@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from gans import weight_files
 from gans.errors import UserError
+from gans.files import weight_files
 
 
 class Malicious:

@@ -216,8 +216,8 @@ def test_what_cannot_be_loaded_is_named(cycle_run, tmp_path, config):
         gans.load_translator(tmp_path)
     with pytest.raises(UserError, match="available: 2, 4"):
         gans.load_translator(cycle_run, step=3)
-    from gans import files
+    from gans.files import writing
 
-    files.write_json(tmp_path / "config.json", schema.to_plain(config))
+    writing.write_json(tmp_path / "config.json", schema.to_plain(config))
     with pytest.raises(UserError, match="translates no images: use gans.load"):
         gans.load_translator(tmp_path)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from gans import weight_files
 from gans.errors import UserError
+from gans.files import weight_files
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16}
 

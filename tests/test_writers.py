@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import files, pictures, reading, writers
+from gans import pictures, writers
 from gans.errors import UserError
+from gans.files import reading, writing
 
 
 def test_a_grid_shows_each_image_enlarged_in_its_place():
@@ -36,8 +37,8 @@ def test_a_grid_of_grey_images_with_title_and_labels_keeps_the_pixels():
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.json"
-    files.write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError), files.atomic(path) as file:
+    writing.write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), writing.atomic(path) as file:
         file.write(b"half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"old": 1}
@@ -47,7 +48,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_an_unwritable_place_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write .*file/a.json"):
-        files.write_json(tmp_path / "file" / "a.json", {})
+        writing.write_json(tmp_path / "file" / "a.json", {})
 
 
 def test_broken_json_is_a_clear_error(tmp_path):
@@ -59,14 +60,14 @@ def test_broken_json_is_a_clear_error(tmp_path):
 def test_lines_begin_after_one_that_a_kill_cut_short(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"step": 1}\n{"st')
-    files.append_lines(path, [{"step": 2}, {"step": 3}])
+    writing.append_lines(path, [{"step": 2}, {"step": 3}])
     assert path.read_text() == '{"step": 1}\n{"st\n{"step": 2}\n{"step": 3}\n'
 
 
 def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(UserError, match="Cannot write .*a.jsonl"):
-        files.append_lines(tmp_path / "a.jsonl", [1])
+        writing.append_lines(tmp_path / "a.jsonl", [1])
 
 
 @pytest.mark.parametrize("line", ["[]", "null", "3", "{}", '{"step": "4"}', '{"step": null}'])
@@ -169,7 +170,7 @@ def test_a_record_that_cannot_be_written_is_one_sentence(tmp_path, name):
 
 def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
-    files.append_lines(path, [{"a": 1}])
+    writing.append_lines(path, [{"a": 1}])
 
     class Short(io.FileIO):
         """A file that takes five bytes, and then no more."""
@@ -178,10 +179,10 @@ def test_lines_are_appended_whole_or_not_at_all(tmp_path, monkeypatch):
             return super().write(content[:5]) if self.tell() == 9 else full()
 
     with monkeypatch.context() as broken:
-        broken.setattr(files, "open", lambda path, *_, **__: Short(path, "ab+"), raising=False)
+        broken.setattr(writing, "open", lambda path, *_, **__: Short(path, "ab+"), raising=False)
         with pytest.raises(UserError, match=r"a\.jsonl: No space left"):
-            files.append_lines(path, [{"a": 2}, {"a": 3}])
-    files.append_lines(path, [{"a": 4}])
+            writing.append_lines(path, [{"a": 2}, {"a": 3}])
+    writing.append_lines(path, [{"a": 4}])
     assert path.read_text() == '{"a": 1}\n{"a": 4}\n'
 
 

@@ -122,7 +122,7 @@ def draw(growth: Sequence[Mapping[str, Any]], path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    from gans.files import atomic
+    from gans.files.writing import atomic
 
     with matplotlib.rc_context(_STYLE):
         figure = Figure((3.4 * len(growth), 3.0), layout="constrained")

@@ -9,9 +9,9 @@ from typing import Annotated, Any, NotRequired
 import pydantic
 from typing_extensions import TypedDict
 
-from gans import reading
 from gans.errors import UserError
-from gans.reading import Number
+from gans.files import reading
+from gans.files.reading import Number
 
 NONE = "–"
 

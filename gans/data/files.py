@@ -17,7 +17,7 @@ from gans.data import images, threads
 from gans.data.leftout import LeftOut
 from gans.data.opening import EXTENSIONS, MAX_MEGAPIXELS, UnreadableImage
 from gans.errors import UserError
-from gans.paths import expanded, readable
+from gans.files.paths import expanded, readable
 
 MEMORY_LIMIT = 2**31  # Bytes of decoded images held in memory; above, they are read on access.
 

@@ -13,7 +13,7 @@ from gans.data import files, images, opening, splits
 from gans.data.leftout import LeftOut
 from gans.data.source import Source
 from gans.errors import UserError
-from gans.paths import readable
+from gans.files.paths import readable
 
 
 @dataclasses.dataclass(frozen=True)

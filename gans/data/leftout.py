@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import os
 
-from gans import paths
+from gans.files import paths
 
 _ENDINGS = 8  # Kinds of files spelt out in one message.
 

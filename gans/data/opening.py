@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from gans import paths
 from gans.data.threads import Budget
 from gans.errors import UserError
+from gans.files import paths
 
 # Pillow's formats for photographs and paintings, and how such files are called. It knows others,
 # which run programs (PostScript is handed to Ghostscript), are no pictures or icons alone.

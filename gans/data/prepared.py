@@ -18,9 +18,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gans import paths
-from gans.data import download
 from gans.errors import UserError
+from gans.files import download, paths
 
 Example = Mapping[str, Any]
 """The features of one example, its image as the bytes of a picture file."""

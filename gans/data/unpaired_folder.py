@@ -11,7 +11,7 @@ from gans.data import files, images, opening, unpaired
 from gans.data.leftout import LeftOut
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.paths import readable
+from gans.files.paths import readable
 
 _LAYOUT = (
     "put the training images of the two domains into trainA and trainB, and test images, if you "

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gans import archives, finite, paths
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
-from gans.files import atomic
+from gans.files import archives, finite, paths
+from gans.files.writing import atomic
 from gans.models.layers import BatchNorm, Conv, Dense
 from gans.pixels import to_float
 

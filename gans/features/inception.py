@@ -28,11 +28,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gans import archives, cache, finite, paths, weight_files
-from gans.data import download
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
-from gans.files import atomic
+from gans.files import archives, cache, download, finite, paths, weight_files
+from gans.files.writing import atomic
 
 # torch-fidelity publishes the same bytes under another name.
 FILE = "pt_inception-2015-12-05-6726825d.pth"

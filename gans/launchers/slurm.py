@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import Checkpointable
 
-from gans import reading
 from gans.errors import UserError
-from gans.files import write_json
+from gans.files import reading
+from gans.files.writing import write_json
 from gans.launching import LOG, Training
 
 _JOBS = "jobs.json"

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.data import cifar10, download, prepared
+from gans.data import cifar10, prepared
 from gans.errors import UserError
+from gans.files import download
 
 PER_FILE = 4  # Examples in each of the five training files and the test file.
 NAME = "cifar-10-binary.tar.gz"

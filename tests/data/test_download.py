@@ -6,8 +6,8 @@ import urllib.request
 
 import pytest
 
-from gans.data import download
 from gans.errors import UserError
+from gans.files import download
 
 CONTENT = b"the file" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -20,8 +20,8 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 
 import pydantic
 
-from gans import paths
 from gans.errors import UserError
+from gans.files import paths
 
 T = TypeVar("T")
 

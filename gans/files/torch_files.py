@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gans import archives
 from gans.errors import UserError
+from gans.files import archives
 
 _WRAPPERS = ("state_dict", "model_state_dict")
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import tqdm
 from absl import logging
 
-from gans import locks
 from gans.errors import UserError
+from gans.files import locks
 
 _CHUNK = 2**20  # Bytes.
 _TIMEOUT = 60.0  # Seconds without a single byte.

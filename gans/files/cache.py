@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gans import paths
+from gans.files import paths
 
 
 def folder() -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from gans import finite, torch_files
 from gans.errors import UserError
+from gans.files import finite, torch_files
 
 _SAVE = "give the weights as safetensors or by torch.save(network.state_dict())"
 _DTYPES = {
