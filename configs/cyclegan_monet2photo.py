@@ -96,7 +96,7 @@ def base() -> ConfigDict:
     train.steps_per_call = 10  # iterations between two looks of the host
     train.log_every = 100
     train.sample_every = 1000
-    train.remat = False  # less memory for more time: see gans.state.NetState
+    train.remat = False  # less memory for more time: see gans.core.state.NetState
 
     config.preview = ConfigDict({"name": "cycle.Translations"})
     config.checkpoint = ConfigDict(
@@ -174,7 +174,7 @@ def adam(name: str, eps: float, schedule: str = "constant") -> ConfigDict:
             "eps": eps,
             "schedule": schedule,
             "ema_decay": 0.0,  # of an average of the parameters to translate with; 0 keeps none
-            "ema_warmup": 10.0,  # so that it forgets how they began: see gans.state.NetState
+            "ema_warmup": 10.0,  # so that it forgets how they began: see gans.core.state.NetState
         }
     )
 

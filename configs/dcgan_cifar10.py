@@ -83,7 +83,7 @@ def base() -> ConfigDict:
                 "eps": 1e-7,
                 "schedule": "constant",
                 "ema_decay": 0.0,  # of an average of the parameters to sample from; 0 keeps none
-                "ema_warmup": 10.0,  # so that it forgets how they began: see gans.state.NetState
+                "ema_warmup": 10.0,  # so that it forgets how they began: see core.state.NetState
                 "shared_count": False,  # whether t of Adam counts the moves of both networks
             }
         )
@@ -98,7 +98,7 @@ def base() -> ConfigDict:
     # What is due every so many steps is done when the host looks next, so give multiples of that.
     train.log_every = 100
     train.sample_every = 100
-    train.remat = False  # less memory for more time: see gans.state.NetState
+    train.remat = False  # less memory for more time: see gans.core.state.NetState
 
     # `columns` where there are no classes, otherwise one for each
     config.preview = ConfigDict({"name": "latent.Grid", "rows": 4, "columns": 3})

@@ -23,13 +23,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from gans import optim, ranges, schema
+from gans import ranges, schema
+from gans.core import optim
+from gans.core.state import GanState, create_state
+from gans.core.types import Game
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
-from gans.state import GanState, create_state
-from gans.types import Game
 
 _NAME = re.compile(r"[a-z]\w*(\.[a-z]\w*)+", re.ASCII | re.IGNORECASE)
 

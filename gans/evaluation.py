@@ -12,10 +12,10 @@ import jax
 from ml_collections import ConfigDict
 
 from gans import build
+from gans.core.schedule import is_due
+from gans.core.state import NetState
 from gans.data.source import DataInfo
 from gans.evaluators.findings import Findings, Missing
-from gans.schedule import is_due
-from gans.state import NetState
 from gans.subject import Reference, Subject
 
 _OURS = ("name", "every_steps")

@@ -24,10 +24,10 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from gans import runs, sampling, schema, translating
+from gans.core.pixels import to_float, to_uint8
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import atomic
-from gans.pixels import to_float, to_uint8
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

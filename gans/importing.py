@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 
 from gans import build, pytorch, runs
 from gans.checkpoints import Checkpoints
+from gans.core.state import GanState
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.files import paths, weight_files
-from gans.state import GanState
 
 NETS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 

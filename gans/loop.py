@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from gans import stopping
+from gans.core.schedule import is_due
+from gans.core.state import GanState
+from gans.core.types import Metrics
 from gans.data.pipeline import Feed
 from gans.recorder import Boundary
-from gans.schedule import is_due
 from gans.setup import Setup
-from gans.state import GanState
-from gans.types import Metrics
 
 
 class Loop:

@@ -30,9 +30,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gans.core.pixels import to_float
+from gans.core.state import NetState
 from gans.models import layers
-from gans.pixels import to_float
-from gans.state import NetState
 from gans.tiles import Cut
 
 _AT_ONCE = 2**20  # pixels of a batch

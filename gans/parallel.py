@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from gans.core.state import GanState
 from gans.errors import UserError
-from gans.state import GanState
 
 DATA = "data"
 

@@ -15,16 +15,16 @@ from ml_collections import ConfigDict
 from gans import evaluation_record, hosts
 from gans.best import Best
 from gans.checkpoints import Checkpoints
+from gans.core.schedule import is_due
+from gans.core.state import GanState, NetState
+from gans.core.types import Metrics
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation import Judge
 from gans.progress import Progress
-from gans.schedule import is_due
 from gans.standing import unjudged
-from gans.state import GanState, NetState
 from gans.stopping import Abandoned, Watch
 from gans.stopwatch import Stopwatch
-from gans.types import Metrics
 from gans.writers import RunWriter
 
 

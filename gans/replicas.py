@@ -21,6 +21,9 @@ from ml_collections import ConfigDict
 
 from gans import best, build, evaluation_record, hosts, lengths, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints, Restored
+from gans.core.state import GanState
+from gans.core.types import Batch, Metrics
+from gans.core.update import update
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
 from gans.files import paths
@@ -28,11 +31,8 @@ from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Boundary, Recorder, snapshot
 from gans.setup import Setup, set_up
-from gans.state import GanState
 from gans.stopping import Watch
 from gans.train import Interrupted
-from gans.types import Batch, Metrics
-from gans.update import update
 from gans.writers import RunWriter, say
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gans import ranges, runs
+from gans.core.pixels import to_uint8
+from gans.core.state import NetState
 from gans.errors import UserError
 from gans.files import paths
-from gans.pixels import to_uint8
-from gans.state import NetState
 
 _BATCH = 256
 

@@ -11,16 +11,16 @@ import jax
 from ml_collections import ConfigDict
 
 from gans import build, parallel
+from gans.core.state import GanState
+from gans.core.types import Game, Metrics
+from gans.core.update import update
 from gans.data.pipeline import Feed, Pipeline, make_pipeline
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.evaluation import Judge
 from gans.recorder import snapshot
-from gans.state import GanState
 from gans.subject import Reference
-from gans.types import Game, Metrics
-from gans.update import update
 
 
 @dataclasses.dataclass(frozen=True)

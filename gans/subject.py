@@ -14,12 +14,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gans import build, parallel, views
+from gans.core.state import NetState
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.features.network import FeatureNet
 from gans.sampling import Sampler
-from gans.state import NetState
 from gans.views import View
 
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from gans import best, build, evaluation_record, hosts, lengths, parallel, runs, schema, stopping
 from gans.checkpoints import Checkpoints
+from gans.core.state import GanState
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
@@ -24,7 +25,6 @@ from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Recorder
 from gans.setup import Setup, set_up
-from gans.state import GanState
 from gans.writers import NoWriter, RunWriter, say
 
 

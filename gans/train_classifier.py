@@ -18,12 +18,12 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from gans import build
+from gans.core.pixels import to_float
 from gans.data.pipeline import Pipeline, make_pipeline
 from gans.data.source import Augment, Source
 from gans.errors import UserError
 from gans.features import classifier
 from gans.files import paths
-from gans.pixels import to_float
 
 _RESIDENT_MIB = 4096
 _AT_ONCE = 500  # images of a batch that is only looked at

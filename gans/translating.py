@@ -36,12 +36,12 @@ import numpy as np
 from PIL import Image
 
 from gans import build, runs, tiles
+from gans.core.pixels import to_float
+from gans.core.state import NetState
 from gans.data import images
 from gans.errors import UserError
 from gans.files import paths
 from gans.moments import Estimate, Moments, shared_moments
-from gans.pixels import to_float
-from gans.state import NetState
 
 DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
 """The generator of each direction."""

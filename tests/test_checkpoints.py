@@ -22,8 +22,8 @@ from flax.training.train_state import TrainState
 
 from gans import parallel
 from gans.checkpoints import Checkpoints
+from gans.core.state import GanState
 from gans.errors import UserError
-from gans.state import GanState
 
 
 @flax.struct.dataclass

@@ -10,11 +10,11 @@ import optax
 import pytest
 from closeness import FACTOR, FLOOR, exactly
 
+from gans.core.state import create_net, create_state
+from gans.core.update import update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
 from gans.models import convolution, dcgan, doubling, layers, resnet, unet
-from gans.state import create_net, create_state
-from gans.update import update
 
 STEPS = 100
 

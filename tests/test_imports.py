@@ -75,7 +75,7 @@ RANKS = (
         "gans.runtime",
         "gans.samples_folder",
         "gans.sampling",
-        "gans.schedule",
+        "gans.core.schedule",
         "gans.schema",
         "gans.setup",
         "gans.standing",
@@ -86,15 +86,15 @@ RANKS = (
         "gans.tiles",
         "gans.files.torch_files",
         "gans.translating",
-        "gans.update",
+        "gans.core.update",
         "gans.views",
         "gans.files.weight_files",
         "gans.writers",
     ),
     ("gans.games",),
-    ("gans.losses", "gans.memory", "gans.metrics", "gans.optim", "gans.state"),
+    ("gans.losses", "gans.games.memory", "gans.metrics", "gans.core.optim", "gans.core.state"),
     ("gans.models",),
-    ("gans.errors", "gans.hosts", "gans.files.paths", "gans.pixels", "gans.types"),
+    ("gans.errors", "gans.hosts", "gans.files.paths", "gans.core.pixels", "gans.core.types"),
 )
 
 # What these may import of the project, whatever the ranks say.
@@ -134,7 +134,7 @@ def rank(module):
 
 
 def imports(tree):
-    """Full names of what is imported, `from gans.state import x` as `gans.state.x`."""
+    """Full names of what is imported, `from gans.core.state import x` as `gans.core.state.x`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -208,19 +208,19 @@ def test_every_module_has_a_rank():
 
 
 def test_there_are_modules_to_look_at():
-    assert {"gans", "gans.update", "gans.models.dcgan", "gans.games.latent"} <= set(modules())
+    assert {"gans", "gans.core.update", "gans.models.dcgan", "gans.games.latent"} <= set(modules())
 
 
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("gans.state", "from gans.update import update"),
-        ("gans.state", "from gans import update"),
-        ("gans.state", "import gans.update as up"),
-        ("gans.state", "import gans"),
-        ("gans.state", "def f():\n    import gans.train"),
-        ("gans.update", "from gans.train import train"),
-        ("gans.types", "from gans.losses.adversarial import LOSSES"),
+        ("gans.core.state", "from gans.core.update import update"),
+        ("gans.core.state", "from gans import update"),
+        ("gans.core.state", "import gans.core.update as up"),
+        ("gans.core.state", "import gans"),
+        ("gans.core.state", "def f():\n    import gans.train"),
+        ("gans.core.update", "from gans.train import train"),
+        ("gans.core.types", "from gans.losses.adversarial import LOSSES"),
         ("gans.games.latent", "from gans.models.dcgan import Generator"),
         ("gans.games.latent", "from gans.models.layers import BatchNorm"),
         ("gans.games.latent", "from gans.data.source import Source"),
@@ -231,10 +231,10 @@ def test_there_are_modules_to_look_at():
         ("gans.build", "from experiments import cli"),
         ("gans.train", "from configs import dcgan_cifar10"),
         ("gans.train", "from gans.unheard_of import something"),
-        ("configs.dcgan", "from gans.optim import OPTIMIZERS"),
+        ("configs.dcgan", "from gans.core.optim import OPTIMIZERS"),
         ("configs.dcgan", "import jax"),
-        ("gans.update", "from jax.sharding import Mesh"),
-        ("gans.update", "import jax\nstep = jax.pmap(print)"),
+        ("gans.core.update", "from jax.sharding import Mesh"),
+        ("gans.core.update", "import jax\nstep = jax.pmap(print)"),
         ("gans.train", "import jax\nstep = jax.shard_map(print)"),
         ("gans.data.cifar10", "import tensorflow as tf"),
         ("gans.writers", "from tensorflow.io import gfile"),
@@ -247,13 +247,13 @@ def test_a_wrong_line_is_found(module, line):
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("gans.update", "from gans.models.layers import synchronised"),
+        ("gans.core.update", "from gans.models.layers import synchronised"),
         ("gans.build", "from gans import optim"),
         ("gans.train", "from gans import build, checkpoints, parallel"),
         ("gans.parallel", "from jax.sharding import Mesh"),
         ("gans.models.dcgan", "from gans.models.layers import Conv"),
         ("gans.data.cifar10", "import tensorflow_datasets as tfds"),
-        ("gans.update", '"""Not jax.pmap, not shard_map: words in a docstring are free."""'),
+        ("gans.core.update", '"""Not jax.pmap, not shard_map: words in a docstring are free."""'),
         ("configs.cgan", "from configs import dcgan\nfrom ml_collections import ConfigDict"),
         ("experiments.train", "from experiments import cli\nfrom gans.train import train"),
     ],

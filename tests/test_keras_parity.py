@@ -19,12 +19,12 @@ import pytest
 from closeness import FLOOR, assert_no_further, at, exactly, of_all, of_layer, tolerances
 from keras import layers
 
-from gans import optim
+from gans.core import optim
+from gans.core.state import create_state
+from gans.core.update import update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
 from gans.models.dcgan import Discriminator, Generator
-from gans.state import create_state
-from gans.update import update
 
 CLASSES = 10
 LATENT = 100

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gans import memory, parallel
+from gans import parallel
+from gans.games import memory
 
 SHAPE = (1, 2, 1)
 

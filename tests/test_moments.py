@@ -11,8 +11,8 @@ import pytest
 from closeness import assert_no_further, exactly
 
 from gans import moments, tiles, translating
+from gans.core.state import create_net
 from gans.models import layers, resnet
-from gans.state import create_net
 
 
 def image(height, width):

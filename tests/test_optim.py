@@ -8,7 +8,7 @@ import optax
 import pytest
 import torch
 
-from gans import optim
+from gans.core import optim
 from gans.errors import UserError
 
 RATE, B1, B2, EPS = 2e-4, 0.5, 0.999, 1e-7

@@ -15,13 +15,13 @@ from closeness import assert_no_further, exactly, of_layer
 from jax.sharding import NamedSharding, PartitionSpec
 
 from gans import parallel
+from gans.core.state import GanState, create_state
+from gans.core.update import update
 from gans.errors import UserError
 from gans.games import cycle, latent
 from gans.losses.adversarial import LOSSES
 from gans.models import layers, patchgan
 from gans.models.dcgan import Discriminator, Generator
-from gans.state import GanState, create_state
-from gans.update import update
 
 DEVICES = 8
 BATCH = 8

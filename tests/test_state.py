@@ -10,10 +10,10 @@ import optax
 import pytest
 from closeness import assert_no_further, exactly, of_layer
 
+from gans.core.state import create_net, create_state
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
 from gans.models.layers import BatchNorm
-from gans.state import create_net, create_state
 
 
 class Tiny(nn.Module):

@@ -18,11 +18,11 @@ from closeness import assert_no_further
 from torch import nn
 
 from gans import pytorch
+from gans.core.state import create_state
+from gans.core.update import update
 from gans.games import cycle
 from gans.losses.adversarial import LOSSES
 from gans.models import layers, patchgan, resnet, unet
-from gans.state import create_state
-from gans.update import update
 
 # The networks there.
 

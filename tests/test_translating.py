@@ -10,9 +10,9 @@ from PIL import Image
 
 import gans
 from gans import moments, schema
+from gans.core.state import create_net
 from gans.errors import UserError
 from gans.models import layers, resnet, unet
-from gans.state import create_net
 from gans.translating import Translator
 
 

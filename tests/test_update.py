@@ -8,12 +8,12 @@ import optax
 import pytest
 from closeness import EPS, assert_no_further, exactly, of_layer
 
+from gans.core.state import create_state
+from gans.core.types import Game, Outcome, Player
+from gans.core.update import move, update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
 from gans.models.dcgan import Discriminator, Generator
-from gans.state import create_state
-from gans.types import Game, Outcome, Player
-from gans.update import move, update
 
 RATE = 0.05
 GAME = latent.joint(adversarial=LOSSES["non_saturating"], latent_dim=4)

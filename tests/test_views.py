@@ -8,12 +8,12 @@ import pytest
 from closeness import assert_no_further, exactly
 
 from gans import parallel, views
+from gans.core.state import create_net
 from gans.data import arrays
 from gans.features.network import FeatureNet, Seen
 from gans.metrics.frechet import Moments
 from gans.models import dcgan
 from gans.sampling import Sampler
-from gans.state import create_net
 
 
 def apply(variables, images):

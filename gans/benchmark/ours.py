@@ -25,12 +25,12 @@ from ml_collections import ConfigDict
 from gans import build, parallel
 from gans.benchmark import data, flops, machine
 from gans.benchmark.cases import Case
+from gans.core.state import GanState, NetState
+from gans.core.types import Game
+from gans.core.update import update
 from gans.data.pipeline import make_pipeline
 from gans.sampling import Sampler, latents, render
-from gans.state import GanState, NetState
 from gans.translating import Translator
-from gans.types import Game
-from gans.update import update
 
 ITERATIONS = 3  # that are compared
 _PICTURE = 64  # side of the picture that is compared

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gans.core.pixels import to_float
+from gans.core.types import Batch
 from gans.data.source import Augment, Source
 from gans.data.unpaired import Unpaired
-from gans.pixels import to_float
-from gans.types import Batch
 
 Feed = Mapping[str, Any]
 """What the host sends for some iterations, by domain; the leading axis counts them."""

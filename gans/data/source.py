@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gans.core.types import Batch
 from gans.errors import UserError
-from gans.types import Batch
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 """`(image uint8 [H, W, C], key) -> image uint8`: a random change, made on the device."""

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gans import build, parallel, views
+from gans.core.pixels import to_float
+from gans.core.state import NetState
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
-from gans.pixels import to_float
-from gans.state import NetState
 from gans.subject import Reference, Subject
 from gans.views import Block
 

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gans import parallel, views
+from gans.core.pixels import to_float, to_uint8
+from gans.core.state import NetState
 from gans.data.source import DataInfo
 from gans.data.unpaired import Unpaired
 from gans.evaluators import comparisons
 from gans.evaluators.findings import Findings, Numbers
 from gans.metrics import colour
-from gans.pixels import to_float, to_uint8
-from gans.state import NetState
 from gans.subject import Reference, Subject
 from gans.views import View
 

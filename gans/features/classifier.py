@@ -22,12 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from gans.core.pixels import to_float
 from gans.errors import UserError
 from gans.features.network import FeatureNet, Seen
 from gans.files import archives, finite, paths
 from gans.files.writing import atomic
 from gans.models.layers import BatchNorm, Conv, Dense
-from gans.pixels import to_float
 
 WEIGHTS = Path(__file__).parent / "weights"
 _ABOUT = "about"  # the entry of a file that is no array of numbers

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gans.core.state import NetState
+from gans.core.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
 from gans.errors import UserError
 from gans.games.judge import verdict
 from gans.games.latent import generate, normal_share
 from gans.losses.adversarial import Adversarial
-from gans.state import NetState
-from gans.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
 
 
 def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:

@@ -20,12 +20,12 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from gans import memory
+from gans.core.state import NetState
+from gans.core.types import Batch, Game, Given, Memory, Metrics, Nets, Outcome, Player
+from gans.games import memory
 from gans.games.judge import verdict
 from gans.losses.adversarial import Adversarial
 from gans.losses.reconstruction import l1
-from gans.state import NetState
-from gans.types import Batch, Game, Given, Memory, Metrics, Nets, Outcome, Player
 
 GENERATORS = ("generator_ab", "generator_ba")
 DISCRIMINATORS = ("discriminator_a", "discriminator_b")

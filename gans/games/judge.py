@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from gans.core.state import NetState
+from gans.core.types import Metrics
 from gans.losses.adversarial import Adversarial
-from gans.state import NetState
-from gans.types import Metrics
 
 
 def judge(

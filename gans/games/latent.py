@@ -17,9 +17,9 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from gans.core.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
 from gans.games.judge import judge
 from gans.losses.adversarial import Adversarial
-from gans.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
 
 
 def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:

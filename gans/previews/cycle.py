@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from gans.core.pixels import to_float, to_uint8
+from gans.core.state import NetState
+from gans.core.types import Nets
 from gans.data.source import DataInfo
 from gans.pictures import grid
-from gans.pixels import to_float, to_uint8
 from gans.previews import SIDE
-from gans.state import NetState
-from gans.types import Nets
 
 _CELL = 128  # pixels on screen, to see brush strokes
 _MOST = 16  # rows

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from PIL import Image
 
+from gans.core.types import Nets
 from gans.data.source import DataInfo
 from gans.pictures import grid
 from gans.previews import SIDE
 from gans.sampling import latents, render
-from gans.types import Nets
 
 _MOST = 40  # rows, and columns
 

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gans.core.optim import optimizer
+from gans.core.state import GanState, NetState, create_state
+from gans.core.types import Batch, Game
+from gans.core.update import update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
-from gans.optim import optimizer
-from gans.state import GanState, NetState, create_state
 from gans.theory import densities
 from gans.theory.networks import Discriminator, Rising
-from gans.types import Batch, Game
-from gans.update import update
 
 # Beyond these a standard normal number comes once in 10^23 draws.
 _LATENT = np.linspace(-10.0, 10.0, 20001)
@@ -39,7 +39,7 @@ class Match:
       game: what is played.
       num_steps: until the learning rates have fallen to 0.
       batch_size: numbers of each kind in one iteration.
-      rates: keyword arguments of `gans.optim.optimizer` by network.
+      rates: keyword arguments of `gans.core.optim.optimizer` by network.
     """
 
     def __init__(

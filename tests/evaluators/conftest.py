@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from gans.core.pixels import to_float
 from gans.features import classifier
-from gans.pixels import to_float
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ import optax
 import pytest
 
 from gans import parallel
+from gans.core.state import create_net
 from gans.data.source import DataInfo
 from gans.data.unpaired import Unpaired
 from gans.evaluators.translations import Translations
-from gans.state import create_net
 from gans.subject import Reference, Subject
 
 

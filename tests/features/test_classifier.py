@@ -8,9 +8,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from gans import train_classifier
+from gans.core.pixels import to_float
 from gans.errors import UserError
 from gans.features import classifier
-from gans.pixels import to_float
 
 DIGITS = ConfigDict({"name": "digits", "split": "", "image_size": 32, "channels": 3})
 

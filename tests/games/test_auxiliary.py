@@ -7,11 +7,11 @@ import numpy as np
 import optax
 import pytest
 
+from gans.core.state import create_state
+from gans.core.update import update
 from gans.errors import UserError
 from gans.games import auxiliary
 from gans.losses.adversarial import LOSSES
-from gans.state import create_state
-from gans.update import update
 
 RATE = 0.1
 WEIGHTS = {

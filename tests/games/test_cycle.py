@@ -9,13 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from gans import memory
-from gans.games import cycle
+from gans.core.state import create_net, create_state
+from gans.core.update import update
+from gans.games import cycle, memory
 from gans.games.cycle import D_TERMS, DISCRIMINATORS, G_TERMS, GENERATORS
 from gans.losses.adversarial import LOSSES
 from gans.models.layers import Dropout
-from gans.state import create_net, create_state
-from gans.update import update
 
 RATE = 0.05
 SGD = optax.sgd(RATE)

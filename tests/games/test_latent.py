@@ -7,10 +7,10 @@ import numpy as np
 import optax
 import pytest
 
+from gans.core.state import create_state
+from gans.core.update import update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
-from gans.state import create_state
-from gans.update import update
 
 LATENT = 2
 RATE = 0.1

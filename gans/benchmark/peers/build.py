@@ -87,7 +87,7 @@ def optimizer(parameters: Iterable[nn.Parameter], spec: ConfigDict) -> torch.opt
 
 
 class _KerasEpsilon:
-    """Gives each step of PyTorch's Adam the epsilon that makes it Keras': see `gans.optim`.
+    """Gives each step of PyTorch's Adam the epsilon that makes it Keras': see `gans.core.optim`.
 
     PyTorch adds it to `sqrt(v / (1 - b2^t))`, Keras to `sqrt(v)`.
     """

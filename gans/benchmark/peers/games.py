@@ -145,7 +145,7 @@ class Cycle:
 
 
 class Pool:
-    """The history of fakes in the authors' form: see `gans.memory`."""
+    """The history of fakes in the authors' form: see `gans.games.memory`."""
 
     def __init__(self, size: int):
         self._size, self._images = size, []

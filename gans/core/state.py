@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from flax.training import train_state
 
-from gans.types import Batch, Game, Memory
+from gans.core.types import Batch, Game, Memory
 
 
 class NetState(train_state.TrainState):

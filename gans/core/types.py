@@ -16,7 +16,7 @@ Metrics = dict[str, jax.Array]
 """Scalars by name."""
 
 Nets = Mapping[str, Any]
-"""A `gans.state.NetState` under each network's name."""
+"""A `gans.core.state.NetState` under each network's name."""
 
 Given = Mapping[str, jax.Array]
 """What a player has beside the batch, under names of the game's own: what was drawn at random

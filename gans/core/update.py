@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax
 
+from gans.core.state import GanState
+from gans.core.types import Batch, Game, Given, Metrics, Nets, Player
 from gans.models.layers import synchronised
-from gans.state import GanState
-from gans.types import Batch, Game, Given, Metrics, Nets, Player
 
 
 def update(
