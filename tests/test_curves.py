@@ -14,7 +14,8 @@ from gans.core.state import create_net, create_state
 from gans.core.update import update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
-from gans.models import convolution, dcgan, doubling, layers, resnet, unet
+from gans.models import dcgan, layers, resnet, unet
+from gans.ops import convolution, upsample
 
 STEPS = 100
 
@@ -106,8 +107,8 @@ def test_fast_and_plain_forms_train_alike_for_100_steps(monkeypatch, training):
     for name in ("relu", "leaky_relu"):
         monkeypatch.setattr(nn, name, smooth)
     fast = training()
-    monkeypatch.setattr(doubling, "upsample_conv", plainly_upsampled)
-    monkeypatch.setattr(doubling, "transposed_conv", plainly_transposed)
+    monkeypatch.setattr(upsample, "upsample_conv", plainly_upsampled)
+    monkeypatch.setattr(upsample, "transposed_conv", plainly_transposed)
     monkeypatch.setattr(layers, "convolution", convolution.plain)
     plain, exact = training(), training(exactly)
     assert np.ptp(fast, axis=0).min() > 0.05  # far more than rounding

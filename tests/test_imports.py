@@ -101,12 +101,12 @@ RANKS = (
 ONLY = {
     "configs": ("configs",),
     "gans.models": (
-        "gans.models.bilinear",
-        "gans.models.fusion",
-        "gans.models.normalisation",
-        "gans.models.winograd",
-        "gans.models.convolution",
-        "gans.models.doubling",
+        "gans.ops.cpu.bilinear",
+        "gans.ops.cpu.fusion",
+        "gans.ops.normalisation",
+        "gans.ops.cpu.winograd",
+        "gans.ops.convolution",
+        "gans.ops.upsample",
         "gans.models.layers",
     ),
 }

@@ -1,1 +1,1 @@
-"""Networks: flax.linen modules that import `gans.models.layers` and no more of the package."""
+"""Networks: flax.linen modules made of `gans.models.layers`. One file an architecture."""

@@ -15,8 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gans.models import doubling, normalisation
-from gans.models.convolution import Padding, convolution
+from gans.ops import normalisation, upsample
+from gans.ops.convolution import Padding, convolution
 
 
 class Conv(nn.Module):
@@ -77,7 +77,7 @@ def check_multiple(image: jax.Array, multiple: int) -> None:
 class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3x3 convolution: `[B, H, W, C] -> [B, 2H, 2W, F]`.
 
-    The upsampled image is never made: see `gans.models.doubling`. 4/9 of the multiplications, the
+    The upsampled image is never made: see `gans.ops.upsample`. 4/9 of the multiplications, the
     same result to rounding.
 
     Attributes:
@@ -94,7 +94,7 @@ class UpsampleConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return doubling.upsample_conv(*_parameters(self, x, (3, 3)))
+        return upsample.upsample_conv(*_parameters(self, x, (3, 3)))
 
 
 class ConvTranspose(nn.Module):
@@ -121,7 +121,7 @@ class ConvTranspose(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         size = (self.kernel_size, self.kernel_size)
-        return doubling.transposed_conv(*_parameters(self, x, size))
+        return upsample.transposed_conv(*_parameters(self, x, size))
 
 
 def _parameters(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from closeness import FACTOR, assert_no_further, exactly
 
-from gans.models import convolution as module
-from gans.models import winograd
-from gans.models.convolution import convolution, plain
+from gans.ops import convolution as module
+from gans.ops.convolution import convolution, plain
+from gans.ops.cpu import winograd
 
 # Batch, height, width, channels in, height and width of the kernel, channels out, stride, padding.
 CASES = [
@@ -31,7 +31,7 @@ CASES = [
     (1, 2, 2, 8, 4, 4, 7, 2, ((1, 1), (1, 1))),  # to a single pixel
     (2, 11, 10, 5, 3, 2, 4, 3, ((1, 0), (0, 2))),  # a stride wider than the kernel
     (2, 300, 145, 2, 7, 7, 1, 1, ((3, 2), (0, 0))),  # few outputs of a large image
-    (2, 16, 18, 64, 3, 3, 64, 1, ((0, 0), (0, 0))),  # tiles that fit: see `gans.models.winograd`
+    (2, 16, 18, 64, 3, 3, 64, 1, ((0, 0), (0, 0))),  # tiles that fit: see `gans.ops.cpu.winograd`
     (5, 11, 9, 64, 3, 3, 70, 1, ((1, 1), (2, 0))),  # and that do not
     (15, 8, 7, 64, 2, 2, 65, 1, ((1, 1), (1, 1))),
     (15, 9, 8, 70, 2, 2, 64, 1, ((0, 0), (1, 0))),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exactly
 
-from gans.models.fusion import materialised
+from gans.ops.cpu.fusion import materialised
 
 ROWS, COLUMNS = 40, 300
 

@@ -10,7 +10,6 @@ import pytest
 from closeness import assert_no_further, exactly
 from jax.sharding import Mesh, PartitionSpec
 
-from gans.models.doubling import transposed_conv, upsample_conv
 from gans.models.layers import (
     BatchNorm,
     Conv,
@@ -23,6 +22,7 @@ from gans.models.layers import (
     reflect_pad,
     synchronised,
 )
+from gans.ops.upsample import transposed_conv, upsample_conv
 
 
 def plain(x, kernel):

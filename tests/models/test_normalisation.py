@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exactly, largest
 
-from gans.models.normalisation import moments, normalised, scaled
+from gans.ops.normalisation import moments, normalised, scaled
 
 EPSILON = 1e-3
 

@@ -13,7 +13,7 @@ gradient, over all outputs: one product for each pixel of the kernel, or, where 
 that outputs saw fit into the caches side by side, one for all. The result itself is a product
 of patches where the kernel is larger than they are, or channels are few.
 
-*Tiles.* `gans.models.winograd`, in float32: fewer multiplications, where there are tiles enough
+*Tiles.* `gans.ops.cpu.winograd`, in float32: fewer multiplications, where there are tiles enough
 to pay for the transforms.
 
 A bias is part of the convolution, not added to its result, because XLA computes a sum of many
@@ -36,9 +36,9 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from gans.models import winograd
-from gans.models.bilinear import Product, Shape
-from gans.models.winograd import Padding, dot, interleave
+from gans.ops.cpu import winograd
+from gans.ops.cpu.bilinear import Product, Shape
+from gans.ops.cpu.winograd import Padding, dot, interleave
 
 _NARROW = 4  # channels up to which a product of one tap would be a thin one
 # Without padding the forward pass is a product of taps from so many channels on: XLA's own was 4

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gans.models.fusion import materialised
+from gans.ops.cpu.fusion import materialised
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Matrix = tuple[tuple[float, ...], ...]

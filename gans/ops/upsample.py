@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from gans.models.bilinear import Product, Shape
-from gans.models.convolution import convolution
-from gans.models.winograd import interleave, overlapped
+from gans.ops.convolution import convolution
+from gans.ops.cpu.bilinear import Product, Shape
+from gans.ops.cpu.winograd import interleave, overlapped
 
 Split = Callable[[jax.Array], jax.Array]
 """From a kernel, `[k, ...]` along one axis, to `[2, 2, ...]`: the taps on pixels i-1 and i, for
