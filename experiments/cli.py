@@ -100,7 +100,7 @@ def define_paths(name: str, about: str) -> flags.FlagHolder:
 
 
 def define_seed(default: int | None, about: str) -> flags.FlagHolder:
-    """The flag `--seed`: see `gans.ranges.SEED`."""
+    """The flag `--seed`: see `gans.config.ranges.SEED`."""
     return flags.DEFINE_integer("seed", default, about, lower_bound=0, upper_bound=2**32 - 1)
 
 
@@ -306,7 +306,7 @@ def _no_field(name: str) -> str:
 
 def _paths(argv: list[str]) -> list[str]:
     """The fields of the config that a command line names, none if it cannot be loaded."""
-    from gans import schema
+    from gans.config import schema
 
     alone = [argument for argument in argv if argument.startswith("--config=")]
     values = flags.FlagValues()

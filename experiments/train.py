@@ -26,7 +26,8 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import build, hosts, replicas, train, writers
+    from gans import hosts, replicas, train, writers
+    from gans.config import build
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     with cli.together():

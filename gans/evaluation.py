@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from gans import build
+from gans.config import build
 from gans.core.schedule import is_due
 from gans.core.state import NetState
 from gans.data.source import DataInfo

@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from gans import runs, sampling, schema, translating
+from gans import runs, sampling, translating
+from gans.config import schema
 from gans.core.pixels import to_float, to_uint8
 from gans.errors import UserError
 from gans.files import paths

@@ -12,7 +12,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import build, evaluation_record, records, runs
+from gans import evaluation_record, records, runs
+from gans.config import build
 from gans.data.source import DataInfo
 from gans.errors import UserError
 

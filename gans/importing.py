@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import build, pytorch, runs
+from gans import pytorch, runs
 from gans.checkpoints import Checkpoints
+from gans.config import build
 from gans.core.state import GanState
 from gans.data.source import DataInfo
 from gans.errors import UserError

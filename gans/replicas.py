@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation_record, hosts, lengths, parallel, runs, schema, stopping
+from gans import best, evaluation_record, hosts, lengths, parallel, runs, stopping
 from gans.checkpoints import Checkpoints, Restored
+from gans.config import build, schema
 from gans.core.state import GanState
 from gans.core.types import Batch, Metrics
 from gans.core.update import update

@@ -16,13 +16,14 @@ from typing import Any, Literal
 import jax
 from ml_collections import ConfigDict
 
-from gans import build, hosts, schema
+from gans import hosts
 from gans.checkpoints import Checkpoints, Restored
+from gans.config import build, schema
+from gans.config.schema import flatten, to_plain
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.files import finite, locks, reading
 from gans.files.writing import write_json
-from gans.schema import flatten, to_plain
 
 # What may change between two starts of a run without making it another run.
 _FREE = (

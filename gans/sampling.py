@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import ranges, runs
+from gans import runs
+from gans.config import ranges
 from gans.core.pixels import to_uint8
 from gans.core.state import NetState
 from gans.errors import UserError

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from gans import build, parallel
+from gans import parallel
+from gans.config import build
 from gans.core.state import GanState
 from gans.core.types import Game, Metrics
 from gans.core.update import update

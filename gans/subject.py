@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import build, parallel, views
+from gans import parallel, views
+from gans.config import build
 from gans.core.state import NetState
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired

@@ -8,7 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import ranges, schema, standing, sweeps
+from gans import standing, sweeps
+from gans.config import ranges, schema
 from gans.errors import UserError
 from gans.files import paths
 from gans.launching import Training

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from ml_collections import ConfigDict
 
-from gans import schema
+from gans.config import schema
 from gans.errors import UserError
 
 Overrides = Mapping[str, Any]

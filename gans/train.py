@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, build, evaluation_record, hosts, lengths, parallel, runs, schema, stopping
+from gans import best, evaluation_record, hosts, lengths, parallel, runs, stopping
 from gans.checkpoints import Checkpoints
+from gans.config import build, schema
 from gans.core.state import GanState
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired

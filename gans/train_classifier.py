@@ -17,7 +17,7 @@ from flax import struct
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from gans import build
+from gans.config import build
 from gans.core.pixels import to_float
 from gans.data.pipeline import Pipeline, make_pipeline
 from gans.data.source import Augment, Source

@@ -35,7 +35,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import build, runs, tiles
+from gans import runs, tiles
+from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
 from gans.data import images

@@ -291,7 +291,7 @@ def test_a_worker_keeps_its_object_and_tells_what_went_wrong():
             worker.call("absent")
         assert worker.call("total") == 2
     with pytest.raises(UserError, match="There is no"):
-        Worker("gans.build:find", "models", "absent.Net")
+        Worker("gans.config.build:find", "models", "absent.Net")
     with Worker("threading:Event") as worker, pytest.raises(Failed, match="more than 1 sec"):
         worker.call("wait", timeout=1.0)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gans import build
+from gans.config import build
 from gans.errors import UserError
 from gans.models import dcgan
 

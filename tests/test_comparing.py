@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from gans import comparing, digest, groups, schema
+from gans import comparing, digest, groups
+from gans.config import schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
 

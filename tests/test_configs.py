@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from gans import build, runs, schema, train
+from gans import runs, train
+from gans.config import build, schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from configs import cyclegan_monet2photo_resnet, dcgan_digits
-from gans import build, importing, runs, train
+from gans import importing, runs, train
 from gans.checkpoints import Checkpoints
+from gans.config import build
 from gans.data import unpaired
 from gans.errors import UserError
 

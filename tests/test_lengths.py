@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet, dcgan_cifar10, dcgan_digits
-from gans import lengths, replicas, runs, schema
+from gans import lengths, replicas, runs
+from gans.config import schema
 from gans.data import arrays, unpaired
 from gans.data.source import DataInfo
 
@@ -93,7 +94,7 @@ def test_seeds_of_one_program_follow_their_data_too():
 
 @pytest.mark.parametrize("form", ["", "test"])
 def test_new_runs_average_with_a_warm_up(form):
-    from gans import build
+    from gans.config import build
 
     config = dcgan_digits.get_config(form)
     start = build.start(config, build.game(config), DataInfo(9, (32, 32, 1)))

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from gans import ranges, schema
+from gans.config import ranges, schema
 from gans.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"

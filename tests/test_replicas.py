@@ -5,7 +5,8 @@ import json
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import build, parallel, replicas, runs, train
+from gans import parallel, replicas, runs, train
+from gans.config import build
 from gans.errors import UserError
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small

@@ -7,7 +7,8 @@ import os
 import jax
 import pytest
 
-from gans import build, runs, schema, standing
+from gans import runs, standing
+from gans.config import build, schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
 

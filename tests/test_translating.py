@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import gans
-from gans import moments, schema
+from gans import moments
+from gans.config import schema
 from gans.core.state import create_net
 from gans.errors import UserError
 from gans.models import layers, resnet, unet

@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import build, parallel
+from gans import parallel
 from gans.benchmark import data, flops, machine
 from gans.benchmark.cases import Case
+from gans.config import build
 from gans.core.state import GanState, NetState
 from gans.core.types import Game
 from gans.core.update import update

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans import build, parallel, views
+from gans import parallel, views
+from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
 from gans.data.source import DataInfo, Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gans import build
+from gans.config import build
 from gans.data.source import DataInfo
 from gans.evaluators import comparisons
 from gans.evaluators.findings import Findings

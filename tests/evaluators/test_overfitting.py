@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from configs import acgan_cifar10, cgan_cifar10, dcgan_cifar10
-from gans import build, parallel
+from gans import parallel
+from gans.config import build
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.evaluators.overfitting import Overfitting

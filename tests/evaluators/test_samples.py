@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from gans import build, parallel
+from gans import parallel
+from gans.config import build
 from gans.data import digits
 from gans.errors import UserError
 from gans.evaluators.samples import Samples

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from gans import ranges, schema
+from gans.config import ranges, schema
 from gans.core import optim
 from gans.core.state import GanState, create_state
 from gans.core.types import Game
@@ -100,7 +100,7 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
 
 
 def check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for a number that is out of range: see `gans.ranges`."""
+    """Raises UserError for a number that is out of range: see `gans.config.ranges`."""
     ranges.check(schema.flatten(config.to_dict()))
 
 
