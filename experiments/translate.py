@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     from tqdm import tqdm
 
     from gans import load_translator
-    from gans.data import opening
+    from gans.data.io import opening
     from gans.files.paths import readable
 
     limit = _MEGAPIXELS.value
@@ -86,7 +86,7 @@ def _translate(translator, source: Path, target: Path, bar) -> None:
     from PIL import Image
 
     from gans import postcard
-    from gans.data import images
+    from gans.data.io import images
     from gans.files import writing
     from gans.files.paths import readable
 
@@ -114,7 +114,7 @@ def _translate(translator, source: Path, target: Path, bar) -> None:
 def _resized(picture, size: tuple[int, int]):
     from PIL import Image
 
-    from gans.data.opening import UnreadableImage
+    from gans.data.io.opening import UnreadableImage
 
     if size[0] * size[1] > _MEGAPIXELS.value * 1e6:
         raise UnreadableImage(
@@ -158,14 +158,14 @@ def _find_one(path: Path) -> list[Path]:
 
 
 def _find_in(folder: Path) -> list[Path]:
-    from gans.data import files
-    from gans.data.leftout import LeftOut
+    from gans.data.io import image_files
+    from gans.data.io.leftout import LeftOut
     from gans.errors import UserError
     from gans.files.paths import readable
 
     left_out = LeftOut()
     try:
-        pictures = files.loose_images(folder, left_out)
+        pictures = image_files.loose_images(folder, left_out)
     except OSError as error:
         raise UserError(
             f"Cannot list the pictures of {readable(folder)}: {error.strerror}."

@@ -11,7 +11,7 @@ import zlib
 
 from PIL import Image, ImageOps
 
-from gans import colours
+from gans.data.io import colours
 
 DPI = 300
 TRIM_MM = (105, 148)  # A6, ISO 216; the shorter side first

@@ -39,7 +39,7 @@ from gans import runs, tiles
 from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
-from gans.data import images
+from gans.data.io import images
 from gans.errors import UserError
 from gans.files import paths
 from gans.moments import Estimate, Moments, shared_moments

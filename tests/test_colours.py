@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from gans import colours
-from gans.data import images
+from gans.data.io import colours, images
 
 # Columns: the primaries' XYZ relative to D50, of Display P3 and of sRGB (ISO 15076-1, annex E, and
 # B. Lindbloom's "RGB/XYZ matrices").

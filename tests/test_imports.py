@@ -36,7 +36,7 @@ RANKS = (
         "gans.charts",
         "gans.checkpoints",
         "gans.collecting",
-        "gans.colours",
+        "gans.data.io.colours",
         "gans.comparing",
         "gans.data",
         "gans.digest",

@@ -11,7 +11,8 @@ from absl import flags
 import gans
 from experiments import cli
 from gans import collect, compare, evaluate, export, importing, sweep, train
-from gans.data import cifar10, files
+from gans.data import cifar10
+from gans.data.io import image_files
 from gans.errors import UserError
 from gans.features import classifier, inception
 from gans.files import cache, paths
@@ -74,7 +75,7 @@ def test_names_are_shown_on_one_line_in_characters_that_can_be_printed():
         lambda path: list(evaluate.run(path, [None], {})),
         lambda path: compare.run([path], []),
         lambda path: collect.run(path, None, None, []),
-        files.check_folder,
+        image_files.check_folder,
         classifier.load,
         inception.load,
     ],

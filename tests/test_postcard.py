@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gans import colours, postcard
+from gans import postcard
+from gans.data.io import colours
 from gans.files import writing
 
 

@@ -72,7 +72,8 @@ def find(kind: str, name: str) -> Any:
 
 def _modules(kind: str) -> list[str]:
     package = importlib.import_module(f"gans.{kind}")
-    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+    found = pkgutil.iter_modules(package.__path__)
+    return [module.name for module in found if not module.ispkg]
 
 
 def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from gans.data import images, prepared, splits, threads
+from gans.data.io import images, prepared, splits, threads
 from gans.data.source import Source
 
 CLASSES = (

@@ -18,8 +18,9 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from gans.data import files, images, prepared, unpaired
-from gans.data.opening import UnreadableImage
+from gans.data import unpaired
+from gans.data.io import image_files, images, prepared
+from gans.data.io.opening import UnreadableImage
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 
@@ -199,7 +200,7 @@ def _members(file: zipfile.ZipFile, split: str) -> dict[str, str]:
         # Archives made on macOS have a second tree, `__MACOSX`, and files called `._*`.
         if top in ("", ".", "..", "__MACOSX") or folder != split or "/" in name:
             continue
-        if files.is_image(name):
+        if image_files.is_image(name):
             members[name] = path
     return members
 
@@ -246,7 +247,7 @@ def _reading(folder: pathlib.Path) -> contextlib.AbstractContextManager[None]:
 def _decode(listed: ExampleImages) -> np.ndarray | ExampleImages:
     """Decodes every image once, and keeps them where they fit into memory."""
     with _reading(listed.folder):
-        pixels, errors = files.decode_all(listed)
+        pixels, errors = image_files.decode_all(listed)
         if errors:
             raise UnreadableImage(next(iter(errors.values())))
     return listed if pixels is None else pixels

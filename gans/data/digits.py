@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from gans.data import images, splits
+from gans.data.io import images, splits
 from gans.data.source import Source
 
 _TRAIN = 1500

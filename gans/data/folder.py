@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from gans.data import files, images, opening, splits
-from gans.data.leftout import LeftOut
+from gans.data.io import image_files, images, opening, splits
+from gans.data.io.leftout import LeftOut
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.files.paths import readable
@@ -66,14 +66,14 @@ def load(
     """
     images.check_shape(image_size, channels)
     opening.check_limit(max_megapixels)
-    root, left_out = files.check_folder(data_dir), LeftOut()
+    root, left_out = image_files.check_folder(data_dir), LeftOut()
     listing = _select(_list_splits(root, left_out), split)
     if str(left_out):
         logging.warning("%s: %s.", readable(root), left_out)
-    listed = files.FileImages(
+    listed = image_files.FileImages(
         tuple(listing.paths), image_size, channels, max_megapixels=max_megapixels
     )
-    pixels, kept = files.read(listed, root=root, unreadable=unreadable)
+    pixels, kept = image_files.read(listed, root=root, unreadable=unreadable)
     labels = np.array(listing.labels, np.int32)[kept] if listing.classes else None
     return Source(pixels, labels, listing.classes, (image_size, image_size, channels))
 
@@ -86,7 +86,7 @@ def _list_splits(root: pathlib.Path, left_out: LeftOut) -> dict[str, _Listing]:
     train = root / "train"
     try:
         if train.is_dir():
-            folders = files.child_folders(root)
+            folders = image_files.child_folders(root)
             _refuse_loose(root, folders, left_out)
         else:
             folders, train = [root], root
@@ -117,22 +117,23 @@ def _check_classes(root: pathlib.Path, listings: Mapping[str, _Listing]) -> None
             differing = sorted(set(expected) ^ set(listing.classes))
             raise UserError(
                 f"The splits of {readable(root)} need the same class folders, but only one of "
-                f"train and {readable(name)} has {files.shorten(differing)}."
+                f"train and {readable(name)} has {image_files.shorten(differing)}."
             )
 
 
 def _list_split(folder: pathlib.Path, left_out: LeftOut) -> _Listing:
     by_class = {
-        child.name: files.find_images(child, left_out) for child in files.child_folders(folder)
+        child.name: image_files.find_images(child, left_out)
+        for child in image_files.child_folders(folder)
     }
     if not any(by_class.values()):
-        return _Listing(files.loose_images(folder, left_out), [], ())
+        return _Listing(image_files.loose_images(folder, left_out), [], ())
     _refuse_loose(folder, [folder / name for name in by_class], left_out)
     empty = [name for name, paths in by_class.items() if not paths]
     if empty:
         raise UserError(
             f"Every sub-folder of {readable(folder)} is a class, but "
-            f"{files.shorten([*map(readable, empty)])} holds no images: add some or move the "
+            f"{image_files.shorten([*map(readable, empty)])} holds no images: add some or move the "
             f"sub-folder elsewhere{left_out.clause}."
         )
     return _Listing(
@@ -145,13 +146,13 @@ def _list_split(folder: pathlib.Path, left_out: LeftOut) -> _Listing:
 def _refuse_loose(
     folder: pathlib.Path, subfolders: Sequence[pathlib.Path], left_out: LeftOut
 ) -> None:
-    loose = files.loose_images(folder, left_out)
+    loose = image_files.loose_images(folder, left_out)
     if loose:
         names, folders = ([readable(path.name) for path in found] for found in (loose, subfolders))
         raise UserError(
-            f"{readable(folder)} mixes images ({files.shorten(names)}) with folders of images "
-            f"({files.shorten(folders)}): move the images into the folders, or the folders "
-            "elsewhere."
+            f"{readable(folder)} mixes images ({image_files.shorten(names)}) with folders of "
+            f"images ({image_files.shorten(folders)}): move the images into the folders, or the "
+            "folders elsewhere."
         )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from gans.data import images, unpaired
+from gans.data import unpaired
+from gans.data.io import images
 from gans.data.unpaired import Unpaired
 
 TRAIN_IMAGES = 200  # of each domain

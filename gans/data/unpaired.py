@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gans.data import arrays
-from gans.data.images import check_shape
+from gans.data.io.images import check_shape
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 

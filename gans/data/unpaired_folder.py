@@ -7,8 +7,9 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from gans.data import files, images, opening, unpaired
-from gans.data.leftout import LeftOut
+from gans.data import unpaired
+from gans.data.io import image_files, images, opening
+from gans.data.io.leftout import LeftOut
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.files.paths import readable
@@ -64,7 +65,7 @@ def load(
     )
     resample = images.resampling(resize)
     opening.check_limit(max_megapixels)
-    root, left_out = files.check_folder(data_dir), LeftOut()
+    root, left_out = image_files.check_folder(data_dir), LeftOut()
     try:
         listing = _list(root, left_out)
     except OSError as error:
@@ -75,8 +76,10 @@ def load(
 
     def read(name: str, size: int, count: int | None = None):
         folder, paths = listing[name]
-        listed = files.FileImages(tuple(paths[:count]), size, channels, resample, max_megapixels)
-        return files.read(listed, root=folder, unreadable=unreadable)[0]
+        listed = image_files.FileImages(
+            tuple(paths[:count]), size, channels, resample, max_megapixels
+        )
+        return image_files.read(listed, root=folder, unreadable=unreadable)[0]
 
     train, test = {}, {}
     for domain in ("A", "B"):
@@ -103,7 +106,7 @@ def _list(
         folder = _find(root, name)
         if folder is None:
             continue
-        paths = files.find_images(folder, left_out)
+        paths = image_files.find_images(folder, left_out)
         if not paths:
             advice = "put some there" if name.startswith("train") else "put some there or remove it"
             raise UserError(
@@ -122,7 +125,7 @@ def _list(
 
 def _find(root: pathlib.Path, name: str) -> pathlib.Path | None:
     """The sub-folder of that name, in upper or lower case."""
-    found = [path for path in files.child_folders(root) if path.name.lower() == name.lower()]
+    found = [path for path in image_files.child_folders(root) if path.name.lower() == name.lower()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise UserError(f"{root} has {names}, which only differ in case: merge or rename them.")
@@ -131,8 +134,8 @@ def _find(root: pathlib.Path, name: str) -> pathlib.Path | None:
 
 def _describe(root: pathlib.Path) -> str:
     """What a folder holds instead."""
-    folders = [readable(path.name) for path in files.child_folders(root)]
-    loose = [path.name for path in files.loose_images(root, LeftOut())]
-    held = [f"folders {files.shorten(folders)}"] if folders else []
+    folders = [readable(path.name) for path in image_files.child_folders(root)]
+    loose = [path.name for path in image_files.loose_images(root, LeftOut())]
+    held = [f"folders {image_files.shorten(folders)}"] if folders else []
     held += [f"{len(loose)} images"] if loose else []
     return " and ".join(held) or "no images"

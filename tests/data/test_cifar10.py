@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.data import cifar10, prepared
+from gans.data import cifar10
+from gans.data.io import prepared
 from gans.errors import UserError
 from gans.files import download
 

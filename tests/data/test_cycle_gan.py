@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.data import cycle_gan, files, opening
+from gans.data import cycle_gan
+from gans.data.io import image_files, opening
 from gans.errors import UserError
 
 NAME = "monet2photo"
@@ -244,9 +245,9 @@ def test_unknown_data_sets_name_the_known(tmp_path, name):
 # Loading.
 
 
-@pytest.mark.parametrize("limit", [0, files.MEMORY_LIMIT])
+@pytest.mark.parametrize("limit", [0, image_files.MEMORY_LIMIT])
 def test_load_matches_the_archive(prepared, monkeypatch, limit):
-    monkeypatch.setattr(files, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", limit)
     data = load(prepared)
     assert data.names == ("Monet", "photo")
     for domain, split in [(data.a, "trainA"), (data.b, "trainB")]:
@@ -274,7 +275,7 @@ def test_grey_and_the_filter_asked_for(prepared):
 
 
 def test_large_sets_are_decoded_on_access(prepared, monkeypatch):
-    monkeypatch.setattr(files, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", 0)
     lazy, expected = load(prepared).b.images, opened("trainB")
     np.testing.assert_array_equal(lazy[np.int64(-1)], expected[-1])
     with pytest.raises(IndexError):
@@ -293,9 +294,9 @@ def test_other_data_in_the_folder_is_refused_and_kept(tmp_path):
     assert theirs.read_text() == "precious"
 
 
-@pytest.mark.parametrize("limit", [0, files.MEMORY_LIMIT])
+@pytest.mark.parametrize("limit", [0, image_files.MEMORY_LIMIT])
 def test_damaged_files_are_a_user_error(tmp_path, server, monkeypatch, limit):
-    monkeypatch.setattr(files, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", limit)
     folder = cycle_gan.prepare(str(tmp_path), dataset=NAME)
     shard = next(folder.glob("*trainA.array_record*"))
     content = shard.read_bytes()

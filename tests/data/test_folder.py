@@ -7,7 +7,8 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from gans.data import files, folder
+from gans.data import folder
+from gans.data.io import image_files
 from gans.errors import UserError
 
 SIZE = 8
@@ -258,9 +259,9 @@ def damaged(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("limit", [0, files.MEMORY_LIMIT])
+@pytest.mark.parametrize("limit", [0, image_files.MEMORY_LIMIT])
 def test_unreadable_files_fail_by_name(damaged, monkeypatch, limit):
-    monkeypatch.setattr(files, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", limit)
     with pytest.raises(UserError) as caught:
         load(damaged)
     message = str(caught.value)
@@ -271,9 +272,9 @@ def test_unreadable_files_fail_by_name(damaged, monkeypatch, limit):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("limit", [0, files.MEMORY_LIMIT])
+@pytest.mark.parametrize("limit", [0, image_files.MEMORY_LIMIT])
 def test_unreadable_files_are_skipped_with_one_warning(damaged, monkeypatch, limit, warnings):
-    monkeypatch.setattr(files, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", limit)
     source = load(damaged, unreadable="skip")
     assert_holds(source, [0, 4])
     assert source.labels.tolist() == [0, 1]
@@ -313,11 +314,11 @@ def test_large_sets_are_decoded_on_access(tmp_path, monkeypatch):
         write(tmp_path / "class" / f"{level}.png", level)
     held = load(tmp_path)
     assert isinstance(held.images, np.ndarray)
-    monkeypatch.setattr(files, "MEMORY_LIMIT", held.images.nbytes)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", held.images.nbytes)
     assert isinstance(load(tmp_path).images, np.ndarray)
-    monkeypatch.setattr(files, "MEMORY_LIMIT", held.images.nbytes - 1)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", held.images.nbytes - 1)
     lazy = load(tmp_path)
-    assert isinstance(lazy.images, files.FileImages)
+    assert isinstance(lazy.images, image_files.FileImages)
     assert (len(lazy), lazy.image_shape) == (6, held.image_shape)
     np.testing.assert_array_equal(lazy.labels, held.labels)
     assert_holds(lazy, levels)
@@ -333,7 +334,7 @@ def test_large_sets_are_decoded_on_access(tmp_path, monkeypatch):
 
 def test_file_that_vanishes_is_named(tmp_path, monkeypatch):
     write(tmp_path / "a.png", 0)
-    monkeypatch.setattr(files, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", 0)
     source = load(tmp_path)
     (tmp_path / "a.png").unlink()
     with pytest.raises(UserError, match="a.png can no longer be read"):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.data import images
-from gans.data.opening import UnreadableImage
+from gans.data.io import images
+from gans.data.io.opening import UnreadableImage
 from gans.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from gans.data import images, opening
+from gans.data.io import images, opening
 from gans.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gans.data import splits
+from gans.data.io import splits
 from gans.errors import UserError
 
 SIZES = {"train": 200, "test": 30}

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from gans.data import threads
+from gans.data.io import threads
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 7])

@@ -5,7 +5,8 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from gans.data import files, unpaired_folder
+from gans.data import unpaired_folder
+from gans.data.io import image_files
 from gans.errors import UserError
 
 SIZE = 8
@@ -55,15 +56,15 @@ def root(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("limit", [0, files.MEMORY_LIMIT])
+@pytest.mark.parametrize("limit", [0, image_files.MEMORY_LIMIT])
 def test_layout(root, monkeypatch, limit):
-    monkeypatch.setattr(files, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", limit)
     (root / "trainA" / "notes.txt").write_text("no image")
     (root / "trainA" / "._a.png").write_bytes(b"resource fork")
     (root / "paired").mkdir()
     data = load(root)
     assert data.names == ("A", "B")
-    assert isinstance(data.a.images, files.FileImages) == (limit == 0)
+    assert isinstance(data.a.images, image_files.FileImages) == (limit == 0)
     assert_holds(data.a.images, [0, 1, 2])
     assert_holds(data.b.images, [3, 4])
     assert data.a.image_shape == data.b.image_shape == (6, 6, 3)
@@ -161,7 +162,9 @@ def test_other_layouts_are_one_clear_sentence(tmp_path, names, message):
 
 def test_folders_that_only_differ_in_case_are_refused(root, monkeypatch):
     # Some file systems cannot hold both.
-    monkeypatch.setattr(files, "child_folders", lambda path: [path / "TrainA", path / "trainA"])
+    monkeypatch.setattr(
+        image_files, "child_folders", lambda path: [path / "TrainA", path / "trainA"]
+    )
     with pytest.raises(UserError, match="has TrainA and trainA, which only differ in case"):
         load(root)
 

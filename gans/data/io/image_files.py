@@ -13,9 +13,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from gans.data import images, threads
-from gans.data.leftout import LeftOut
-from gans.data.opening import EXTENSIONS, MAX_MEGAPIXELS, UnreadableImage
+from gans.data.io import images, threads
+from gans.data.io.leftout import LeftOut
+from gans.data.io.opening import EXTENSIONS, MAX_MEGAPIXELS, UnreadableImage
 from gans.errors import UserError
 from gans.files.paths import expanded, readable
 

@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from gans import colours
-from gans.data.opening import MAX_MEGAPIXELS, opened
+from gans.data.io import colours
+from gans.data.io.opening import MAX_MEGAPIXELS, opened
 from gans.errors import UserError
 
 FILTERS = {

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from gans.data.threads import Budget
+from gans.data.io.threads import Budget
 from gans.errors import UserError
 from gans.files import paths
 
