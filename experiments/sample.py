@@ -29,13 +29,14 @@ flags.mark_flags_as_required(["workdir", "out"])
 
 
 def main() -> None:
-    from gans import load, runs, sampling
+    from gans import load, sampling
     from gans.errors import UserError
+    from gans.runs import run_folder
 
     out = _OUT.value
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out={out} must end in .png for a picture or .npz for arrays.")
-    if not sampling.is_latent(runs.read_config(_WORKDIR.value)):
+    if not sampling.is_latent(run_folder.read_config(_WORKDIR.value)):
         _save_translations(out)
         return
     sampler = load(_WORKDIR.value, step=_STEP.value)

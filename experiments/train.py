@@ -26,8 +26,9 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import hosts, replicas, train, writers
+    from gans import hosts, replicas, train
     from gans.config import build
+    from gans.runs import writers
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     with cli.together():

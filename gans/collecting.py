@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans import comparing, launching, standing, sweeps
+from gans import comparing, launching, sweeps
 from gans.config import schema
 from gans.errors import UserError
 from gans.groups import Run, read_run
+from gans.runs import standing
 
 FINISHED, UNFINISHED, FAILED, WAITING = "trained", "unfinished", "failed", "not begun"
 

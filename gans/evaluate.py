@@ -8,11 +8,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, evaluation_record, parallel, runs
-from gans.checkpoints import Checkpoints
+from gans import evaluation, parallel
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import append_lines
+from gans.runs import evaluation_record, run_folder
+from gans.runs.checkpoints import Checkpoints
 from gans.subject import Reference
 
 
@@ -23,7 +24,7 @@ def checkpoints(workdir: Path) -> list[int]:
       UserError: there is none, or no run.
     """
     workdir = paths.expanded(workdir)
-    runs.read_config(workdir)  # which tells where there is no run at all
+    run_folder.read_config(workdir)  # which tells where there is no run at all
     steps = Checkpoints(workdir / "checkpoints", read_only=True).steps()
     if not steps:
         raise UserError(f"The run in {workdir} has no checkpoint yet; train it for longer.")
@@ -31,7 +32,7 @@ def checkpoints(workdir: Path) -> list[int]:
 
 
 def run(
-    workdir: Path, steps: Sequence[runs.Step], changes: Mapping[tuple[str, ...], Any]
+    workdir: Path, steps: Sequence[run_folder.Step], changes: Mapping[tuple[str, ...], Any]
 ) -> Iterator[str]:
     """Runs the evaluators of a run's config, and appends what they find to its record.
 
@@ -47,13 +48,13 @@ def run(
       UserError: there is no such run or checkpoint, or an evaluator lacks something.
     """
     workdir = paths.expanded(workdir)
-    config = runs.read_config(workdir)
-    info = runs.read_info(workdir)
+    config = run_folder.read_config(workdir)
+    info = run_folder.read_info(workdir)
     reference = Reference(config, parallel.make_mesh())
     judge = evaluation.Judge(_changed(config, changes), info, reference)
     judge.prepare()
     for step in steps:
-        restored = runs.restore(workdir, config, info, step)
+        restored = run_folder.restore(workdir, config, info, step)
         for line in judge.run(restored.state.nets, restored.step):
             yield evaluation_record.in_words(line)
             yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))

@@ -1,4 +1,4 @@
-"""When evaluators run, and the lines that come of it: see `gans.evaluation_record`."""
+"""When evaluators run, and the lines that come of it: see `gans.runs.evaluation_record`."""
 
 from __future__ import annotations
 

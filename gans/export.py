@@ -23,12 +23,13 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from gans import runs, sampling, translating
+from gans import sampling, translating
 from gans.config import schema
 from gans.core.pixels import to_float, to_uint8
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import atomic
+from gans.runs import run_folder
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -46,7 +47,7 @@ class Exported(NamedTuple):
 
 
 def export(
-    workdir: str | Path, *, direction: str | None = None, step: runs.Step = None
+    workdir: str | Path, *, direction: str | None = None, step: run_folder.Step = None
 ) -> Exported:
     """Exports a generator for any number of images, on any of `PLATFORMS`.
 
@@ -59,7 +60,7 @@ def export(
       UserError: there is no run or no such checkpoint, or the direction is none of the run's.
     """
     workdir = paths.expanded(workdir)
-    latent = sampling.is_latent(runs.read_config(workdir))
+    latent = sampling.is_latent(run_folder.read_config(workdir))
     if latent and direction is not None:
         raise UserError("This generator makes images of noise and has no direction.")
     if not latent and direction is None:
@@ -72,7 +73,7 @@ def export(
         )
     program = jax_export.export(jax.jit(function), platforms=PLATFORMS)(*takes)
     gives = [f"{x.dtype.name} [{', '.join(map(str, x.shape))}]" for x in program.out_avals]
-    config = schema.to_plain(runs.read_config(workdir))
+    config = schema.to_plain(run_folder.read_config(workdir))
     return Exported(program.serialize(), about | {"gives": gives, "config": config})
 
 

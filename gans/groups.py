@@ -12,10 +12,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation_record, records, runs
 from gans.config import build
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.runs import evaluation_record, records, run_folder
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -114,7 +114,7 @@ def read_run(workdir: Path) -> Run:
     Raises:
       UserError: it holds no run, or a damaged one.
     """
-    config, info = runs.read_config(workdir), runs.read_info(workdir)
+    config, info = run_folder.read_config(workdir), run_folder.read_info(workdir)
     # An evaluator that lacks something leaves a line without numbers.
     evaluations = [line for line in evaluation_record.read(workdir) if line["values"]]
     return Run(workdir, config, info, evaluations, records.metrics(workdir))
@@ -131,7 +131,7 @@ def _read(workdir: Path) -> Run:
 
 
 def _identity(run: Run) -> dict[str, Any]:
-    return runs.identity(run.config)
+    return run_folder.identity(run.config)
 
 
 def _check_data(first: Run, run: Run) -> None:

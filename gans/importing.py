@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import pytorch, runs
-from gans.checkpoints import Checkpoints
+from gans import pytorch
 from gans.config import build
 from gans.core.state import GanState
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.files import paths, weight_files
+from gans.runs import run_folder
+from gans.runs.checkpoints import Checkpoints
 
 NETS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 
@@ -40,8 +41,8 @@ def run(config: ConfigDict, workdir: str | Path, files: Mapping[str, str | Path]
         raise UserError(f"The config has no network {missing[0]}: give one of a CycleGAN.")
     build.check_numbers(config)
     state, info = _imported(config, files)
-    with runs.locked(workdir):
-        runs.note(workdir, config, info)
+    with run_folder.locked(workdir):
+        run_folder.note(workdir, config, info)
         with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
             checkpoints.save(0, state, {"iteration": 0})
 

@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import evaluation_record, hosts
-from gans.best import Best
-from gans.checkpoints import Checkpoints
+from gans import hosts
 from gans.core.schedule import is_due
 from gans.core.state import GanState, NetState
 from gans.core.types import Metrics
@@ -22,10 +20,13 @@ from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation import Judge
 from gans.progress import Progress
-from gans.standing import unjudged
+from gans.runs import evaluation_record
+from gans.runs.best import Best
+from gans.runs.checkpoints import Checkpoints
+from gans.runs.standing import unjudged
+from gans.runs.writers import RunWriter
 from gans.stopping import Abandoned, Watch
 from gans.stopwatch import Stopwatch
-from gans.writers import RunWriter
 
 
 class Boundary(NamedTuple):

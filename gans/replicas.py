@@ -19,8 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import best, evaluation_record, hosts, lengths, parallel, runs, stopping
-from gans.checkpoints import Checkpoints, Restored
+from gans import hosts, parallel, stopping
 from gans.config import build, schema
 from gans.core.state import GanState
 from gans.core.types import Batch, Metrics
@@ -31,10 +30,12 @@ from gans.files import paths
 from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Boundary, Recorder, snapshot
+from gans.runs import best, evaluation_record, lengths, run_folder
+from gans.runs.checkpoints import Checkpoints, Restored
+from gans.runs.writers import RunWriter, say
 from gans.setup import Setup, set_up
 from gans.stopping import Watch
 from gans.train import Interrupted
-from gans.writers import RunWriter, say
 
 
 def seeds(config: ConfigDict, count: int) -> dict[str, ConfigDict]:
@@ -65,7 +66,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     workdirs = [paths.expanded(workdir) for workdir in workdirs]
     configs = [lengths.as_begun(*each) for each in zip(workdirs, configs, strict=True)]
     for workdir, config in zip(workdirs, configs, strict=True):
-        runs.check(workdir, config)
+        run_folder.check(workdir, config)
         build.check_numbers(config)
     _check_alike(configs)
     config = configs[0]
@@ -80,7 +81,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     with contextlib.ExitStack() as stack:
         folders = []
         for setup, workdir in zip(alone, workdirs, strict=True):
-            stack.enter_context(runs.opened(workdir, setup.config, setup.info))
+            stack.enter_context(run_folder.opened(workdir, setup.config, setup.info))
             folder = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
             folders.append(stack.enter_context(folder))
         loop, failed = _train(together, alone, workdirs, folders)

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import runs
 from gans.config import ranges
 from gans.core.pixels import to_uint8
 from gans.core.state import NetState
 from gans.errors import UserError
 from gans.files import paths
+from gans.runs import run_folder
 
 _BATCH = 256
 
@@ -162,7 +162,7 @@ class Sampler:
         return render(self.net, latent, label)
 
 
-def load(workdir: str | Path, *, step: runs.Step = None) -> Sampler:
+def load(workdir: str | Path, *, step: run_folder.Step = None) -> Sampler:
     """A sampler of the generator in a run folder, which may still be training.
 
     Args:
@@ -173,14 +173,14 @@ def load(workdir: str | Path, *, step: runs.Step = None) -> Sampler:
       UserError: there is no run, no such checkpoint, or no generator that takes latents.
     """
     workdir = paths.expanded(workdir)
-    config = runs.read_config(workdir)
+    config = run_folder.read_config(workdir)
     if not is_latent(config):
         raise UserError(
             f"The run in {workdir} plays {config.game.name}, whose generators turn images into "
             "images: use gans.load_translator, or experiments.translate."
         )
-    info = runs.read_info(workdir)
-    restored = runs.restore(workdir, config, info, step)
+    info = run_folder.read_info(workdir)
+    restored = run_folder.restore(workdir, config, info, step)
     return Sampler(
         restored.state.nets["generator"],
         latent_dim=config.game.latent_dim,

@@ -8,11 +8,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import standing, sweeps
+from gans import sweeps
 from gans.config import ranges, schema
 from gans.errors import UserError
 from gans.files import paths
 from gans.launching import Training
+from gans.runs import standing
 from gans.sweeps import Point
 
 FOLDER = ".launcher"

@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import best, evaluation_record, hosts, lengths, parallel, runs, stopping
-from gans.checkpoints import Checkpoints
+from gans import hosts, parallel, stopping
 from gans.config import build, schema
 from gans.core.state import GanState
 from gans.data.source import Source
@@ -25,8 +24,10 @@ from gans.files import paths
 from gans.loop import Loop
 from gans.progress import Progress
 from gans.recorder import Recorder
+from gans.runs import best, evaluation_record, lengths, run_folder
+from gans.runs.checkpoints import Checkpoints
+from gans.runs.writers import NoWriter, RunWriter, say
 from gans.setup import Setup, set_up
-from gans.writers import NoWriter, RunWriter, say
 
 
 class Interrupted(Exception):
@@ -64,7 +65,7 @@ def run(
     # Cheap checks first: data may take minutes to load.
     config = lengths.as_begun(workdir, config)
     hosts.require_same(schema.flatten(schema.to_plain(config)))
-    runs.check(workdir, config)
+    run_folder.check(workdir, config)
     build.check_numbers(config)
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
@@ -78,7 +79,7 @@ def run(
     config = lengths.of_data(config, source)
     setup = set_up(config, mesh, source)
     with (
-        runs.opened(workdir, config, setup.info),
+        run_folder.opened(workdir, config, setup.info),
         Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints,
     ):
         loop = _train(setup, workdir, checkpoints)

@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import runs, tiles
+from gans import tiles
 from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
@@ -43,6 +43,7 @@ from gans.data.io import images
 from gans.errors import UserError
 from gans.files import paths
 from gans.moments import Estimate, Moments, shared_moments
+from gans.runs import run_folder
 
 DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
 """The generator of each direction."""
@@ -168,7 +169,9 @@ def _pixels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
     return pixels[..., None] if channels == 1 else pixels
 
 
-def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = None) -> Translator:
+def load(
+    workdir: str | Path, *, direction: str = "b_to_a", step: run_folder.Step = None
+) -> Translator:
     """A translator by a generator in a run folder, which may still be training.
 
     Args:
@@ -182,14 +185,14 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = No
     if direction not in DIRECTIONS:
         raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
     workdir, name = paths.expanded(workdir), DIRECTIONS[direction]
-    config = runs.read_config(workdir)
+    config = run_folder.read_config(workdir)
     if name not in config.nets:
         raise UserError(
             f"The run in {workdir} trains {config.game.name}, which translates no images: use "
             "gans.load, or experiments.sample."
         )
-    info = runs.read_info(workdir)
-    restored = runs.restore(workdir, config, info, step)
+    info = run_folder.read_info(workdir)
+    restored = run_folder.restore(workdir, config, info, step)
     return Translator(
         restored.state.nets[name],
         channels=info.image_shape[-1],
@@ -199,16 +202,16 @@ def load(workdir: str | Path, *, direction: str = "b_to_a", step: runs.Step = No
     )
 
 
-def of_test_images(workdir: Path, *, step: runs.Step = None) -> tuple[Image.Image, int]:
+def of_test_images(workdir: Path, *, step: run_folder.Step = None) -> tuple[Image.Image, int]:
     """The picture that training shows, of a checkpoint, and the checkpoint's step.
 
     Raises:
       UserError: there is no such checkpoint, or the data cannot be loaded.
     """
-    config = runs.read_config(workdir)
+    config = run_folder.read_config(workdir)
     source = build.data_source(config.data)
     info = source.info(config.data.labels)
-    restored = runs.restore(workdir, config, info, step)
+    restored = run_folder.restore(workdir, config, info, step)
     preview = build.preview(config, info, source.test)
     images = np.asarray(preview(restored.state.nets))
     return preview.picture(images, f"step {restored.step:,}"), restored.step

@@ -2,8 +2,8 @@
 
 from PIL import Image
 
-from gans import animation
-from gans.animation import save_animation
+from gans.runs import animation
+from gans.runs.animation import save_animation
 
 
 def save(folder, count, size):

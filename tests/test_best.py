@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from gans import best
-from gans.checkpoints import Checkpoints
 from gans.errors import UserError
+from gans.runs import best
+from gans.runs.checkpoints import Checkpoints
 
 
 def line(step, value, name="fcd", left_out=()):

@@ -21,9 +21,9 @@ import pytest
 from flax.training.train_state import TrainState
 
 from gans import parallel
-from gans.checkpoints import Checkpoints
 from gans.core.state import GanState
 from gans.errors import UserError
+from gans.runs.checkpoints import Checkpoints
 
 
 @flax.struct.dataclass
@@ -413,7 +413,7 @@ def restore_numbers(checkpoints: Checkpoints) -> tuple[int, set[int]] | None:
 def processes():
     """Starts processes from one that has imported everything, in a tenth of a second each."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gans.checkpoints", "optax", "flax"])
+    context.set_forkserver_preload(["gans.runs.checkpoints", "optax", "flax"])
     return context
 
 
@@ -469,7 +469,7 @@ def test_nothing_but_our_own_sentences_reaches_the_terminal(tmp_path):
 from absl import logging
 logging.set_verbosity(logging.INFO)
 import jax.numpy as jnp
-from gans.checkpoints import Checkpoints
+from gans.runs.checkpoints import Checkpoints
 with Checkpoints({str(tmp_path / "c")!r}, keep=1) as checkpoints:
     for step in (1, 2):
         checkpoints.save(step, {{"a": jnp.ones(3)}}, {{}})

@@ -8,11 +8,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from gans import charts, collect, collecting, runs
+from gans import charts, collect, collecting
 from gans.collecting import FAILED, FINISHED, UNFINISHED, WAITING
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.launching import LOG
+from gans.runs import run_folder
 
 PROTOCOL = {"net": "classifier.load", "num_fake": 24, "averaged": True}
 
@@ -23,7 +24,7 @@ def write(workdir, config, step, values, *, rate=1e-3, seed=0, log="Trained.", *
     config.seed = seed
     for net in config.optim:
         config.optim[net].learning_rate = rate
-    runs.note(workdir, config, DataInfo(10, (32, 32, 1), ()))
+    run_folder.note(workdir, config, DataInfo(10, (32, 32, 1), ()))
     (workdir / "checkpoints" / str(step)).mkdir(parents=True)
     (workdir / LOG).write_text(f"$ train\n{log}\n")
     line = {"step": step, "evaluator": "quality", "values": values, "time": 0.0, "seconds": 1.0}

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from gans import runs, train
+from gans import train
 from gans.config import build, schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.runs import run_folder
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -28,9 +29,9 @@ def test_the_small_form_trains_to_its_end(name, tmp_path):
     config.mesh.data = 1
     state = train.run(config, tmp_path)
     assert state.step == config.train.num_steps
-    stored = runs.read_config(tmp_path)
+    stored = run_folder.read_config(tmp_path)
     if "epoch_steps" in stored.train:
-        epoch = runs.read_info(tmp_path).size
+        epoch = run_folder.read_info(tmp_path).size
         assert stored.train.epoch_steps == epoch
         assert stored.evaluators.quality.every_steps == 5 * epoch
     assert (tmp_path / "samples.gif").exists()
@@ -48,17 +49,17 @@ def test_a_config_is_locked_and_survives_its_run_folder(name, tmp_path):
     with pytest.raises(AttributeError):
         config.train.num_step = 3
     info = DataInfo(10, (32, 32, config.data.channels), ())
-    runs.note(tmp_path, config, info)
+    run_folder.note(tmp_path, config, info)
     mine = schema.flatten(schema.to_plain(config))
-    found = schema.flatten(schema.to_plain(runs.read_config(tmp_path)))
+    found = schema.flatten(schema.to_plain(run_folder.read_config(tmp_path)))
     assert {field: found.pop(field) for field in mine} == mine
     # What only other configs have is read as what it is without.
     assert {field.rpartition(".")[2]: value for field, value in found.items()} in (
         {},
         {"shared_count": False},
     )
-    assert runs.read_info(tmp_path) == info
-    runs.check(tmp_path, config)
+    assert run_folder.read_info(tmp_path) == info
+    run_folder.check(tmp_path, config)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 from ml_collections import ConfigDict
 
 import gans
-from gans import best, evaluate, evaluation, evaluation_record, runs, train
-from gans.checkpoints import Checkpoints
+from gans import evaluate, evaluation, train
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.runs import best, evaluation_record, run_folder
+from gans.runs.checkpoints import Checkpoints
 
 
 def line(step, evaluator="quality", seed=0, **values):
@@ -143,7 +144,7 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(workdir, tmp_path):
     shutil.copytree(workdir, cut)
     *before, last = (cut / evaluation_record.FILE).read_text().splitlines(keepends=True)
     (cut / evaluation_record.FILE).write_text("".join(before))
-    train.run(runs.read_config(cut), cut)
+    train.run(run_folder.read_config(cut), cut)
     again = evaluation_record.read(cut)
     assert [x["step"] for x in again] == [2, 4, 6]
     assert again[-1]["values"] == json.loads(last)["values"]
@@ -178,15 +179,15 @@ def test_evaluation_of_what_is_not_there_is_an_error_in_words(workdir, tmp_path)
         list(evaluate.run(workdir, [None], {("seed",): 5, ("number", "size"): 3}))
     with pytest.raises(UserError, match="There is no run in"):
         evaluate.checkpoints(tmp_path)
-    runs.note(tmp_path, runs.read_config(workdir), runs.read_info(workdir))
+    run_folder.note(tmp_path, run_folder.read_config(workdir), run_folder.read_info(workdir))
     with pytest.raises(UserError, match="has no checkpoint yet"):
         evaluate.checkpoints(tmp_path)
 
 
 def test_an_old_run_without_evaluators_says_what_lacks(workdir, tmp_path):
-    config = runs.read_config(workdir)
+    config = run_folder.read_config(workdir)
     del config.evaluators
-    runs.note(tmp_path, config, runs.read_info(workdir))
+    run_folder.note(tmp_path, config, run_folder.read_info(workdir))
     with pytest.raises(UserError, match="config has no evaluators"):
         list(evaluate.run(tmp_path, [None], {}))
 

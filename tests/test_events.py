@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from gans import events, writers
+from gans.runs import events, writers
 
 
 def read(path):

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import evaluation_record, hosts, parallel, runs, train
+from gans import hosts, parallel, train
 from gans.errors import UserError
+from gans.runs import evaluation_record, run_folder
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small
 # that hardly ever a leaky ReLU is given a zero, to rounding: one that takes the other side moves
@@ -110,7 +111,9 @@ def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, co
     # Two devices of one process, because sums of other parts would soon be other trainings.
     config.update_from_flattened_dict(CHANGES | {"train.num_steps": total, "mesh.data": 2})
     expected = train.run(config, one)
-    found = runs.restore(two, runs.read_config(two), runs.read_info(two), None).state
+    found = run_folder.restore(
+        two, run_folder.read_config(two), run_folder.read_info(two), None
+    ).state
     assert int(found.step) == total
     for name, net in in_float64(config, tmp_path / "exact").nets.items():
         sides = found.nets[name], expected.nets[name], net
@@ -135,7 +138,7 @@ import sys
 from pathlib import Path
 import jax
 from gans import build, hosts, parallel, runs
-from gans.checkpoints import Checkpoints
+from gans.runs.checkpoints import Checkpoints
 
 run, out, coordinator, number = sys.argv[1:]
 hosts.connect(coordinator, 2, int(number))
@@ -171,8 +174,8 @@ def test_two_processes_restore_and_save_what_one_has_saved_to_the_last_bit(tmp_p
     ]
     statuses, outputs = ends(processes)
     assert statuses == [0, 0], outputs
-    info = runs.read_info(run)
-    first, second = (runs.restore(path, config, info, None) for path in (run, out))
+    info = run_folder.read_info(run)
+    first, second = (run_folder.restore(path, config, info, None) for path in (run, out))
     assert first.step == second.step and first.position == second.position
     for mine, theirs in zip(*map(jax.tree.leaves, (first.state, second.state)), strict=True):
         assert mine.dtype == theirs.dtype

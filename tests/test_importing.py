@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from configs import cyclegan_monet2photo_resnet, dcgan_digits
-from gans import importing, runs, train
-from gans.checkpoints import Checkpoints
+from gans import importing, train
 from gans.config import build
 from gans.data import unpaired
 from gans.errors import UserError
+from gans.runs import run_folder
+from gans.runs.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -98,7 +99,7 @@ def test_imported_weights_are_step_0_of_a_run_that_training_goes_on_with(files):
         f"{workdir} is ready: go on with experiments.train, the same config and workdir.",
     ]
 
-    config, info = runs.read_config(workdir), runs.read_info(workdir)
+    config, info = run_folder.read_config(workdir), run_folder.read_info(workdir)
     start = build.start(config, build.game(config), info)
     target = jax.eval_shape(start, jax.random.key(0))
     restored = Checkpoints(workdir / "checkpoints", read_only=True).restore(target)
@@ -117,7 +118,7 @@ def test_imported_weights_are_step_0_of_a_run_that_training_goes_on_with(files):
     later = train.run(config, workdir, source=unpaired.source(images, images, image_size=16))
     moved = later.nets["generator_ba"].params["Conv_0"]["kernel"] - first
     np.testing.assert_allclose(np.abs(moved).max(), 2e-4, rtol=1e-2)
-    assert runs.read_info(workdir).size == 2
+    assert run_folder.read_info(workdir).size == 2
     again = command(*arguments)
     assert again.returncode == 2
     assert again.stderr.splitlines() == [

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet, dcgan_cifar10, dcgan_digits
-from gans import lengths, replicas, runs
+from gans import replicas
 from gans.config import schema
 from gans.data import arrays, unpaired
 from gans.data.source import DataInfo
+from gans.runs import lengths, run_folder
 
 IMAGES = np.zeros((7, 8, 8, 3), np.uint8)
 PAIR = unpaired.source(IMAGES, IMAGES[:4], image_size=8)  # an epoch of 7
@@ -42,7 +43,7 @@ def test_a_config_in_iterations_is_as_it_was():
 
 
 def stored(workdir, config):
-    runs.note(workdir, config, DataInfo(7, (8, 8, 3)))
+    run_folder.note(workdir, config, DataInfo(7, (8, 8, 3)))
 
 
 def test_a_run_is_resumed_at_the_lengths_of_its_data(tmp_path):
@@ -51,7 +52,7 @@ def test_a_run_is_resumed_at_the_lengths_of_its_data(tmp_path):
     stored(tmp_path, lengths.of_data(config, PAIR))
     again = lengths.as_begun(tmp_path, config)
     # Before the data is loaded: a falling learning rate ends with the run.
-    runs.check(tmp_path, again)
+    run_folder.check(tmp_path, again)
     assert again.train.num_steps == 1400
     assert schema.to_plain(lengths.of_data(again, PAIR)) == schema.to_plain(again)
 
@@ -66,7 +67,7 @@ def test_a_run_of_before_lengths_followed_the_data_keeps_its_length(tmp_path):
     stored(tmp_path, old)
     for _ in range(2):  # also where it was resumed once
         again = lengths.of_data(lengths.as_begun(tmp_path, config), PAIR)
-        runs.check(tmp_path, again)
+        run_folder.check(tmp_path, again)
         assert again.train.num_steps == 200 * 6287
         assert schema.to_plain(again) == schema.to_plain(old)
         stored(tmp_path, again)
@@ -80,7 +81,7 @@ def test_a_run_of_before_averages_warmed_up_goes_on_as_it_began(tmp_path):
             del spec["ema_warmup"], spec["shared_count"]
     stored(tmp_path, old)
     again = lengths.as_begun(tmp_path, config)
-    runs.check(tmp_path, again)
+    run_folder.check(tmp_path, again)
     assert "ema_warmup" not in again.optim.generator
     assert again.optim.generator.ema_decay == 0.99
     assert config.optim.generator.ema_warmup == 10.0 and again.is_locked

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gans import evaluation_record, records
+from gans.runs import evaluation_record, records
 
 
 def write(path, *lines):

@@ -5,9 +5,10 @@ import json
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import parallel, replicas, runs, train
+from gans import parallel, replicas, train
 from gans.config import build
 from gans.errors import UserError
+from gans.runs import run_folder
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small
 # that hardly ever a ReLU is given a zero, to rounding, and takes the other side.
@@ -40,7 +41,9 @@ def varied(config, *each):
 
 
 def end(workdir):
-    return runs.restore(workdir, runs.read_config(workdir), runs.read_info(workdir), None)
+    return run_folder.restore(
+        workdir, run_folder.read_config(workdir), run_folder.read_info(workdir), None
+    )
 
 
 def assert_same_end(workdir, alone, exact):

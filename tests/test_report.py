@@ -13,12 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-from gans import charts, collect, compare, exhibits, parallel, report, runs, sampling, train
+from gans import charts, collect, compare, exhibits, parallel, report, sampling, train
 from gans.comparing import Point
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.features import classifier
 from gans.groups import read
+from gans.runs import run_folder
 
 _VOID = {"meta", "img", "wbr", "br"}
 
@@ -136,7 +137,7 @@ def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
 
 
 def test_without_pictures_neither_checkpoints_nor_data_are_touched(workdirs, tmp_path, monkeypatch):
-    monkeypatch.delattr(runs, "restore")
+    monkeypatch.delattr(run_folder, "restore")
     out = tmp_path / "report.html"
     compare.run(workdirs, [out], pictures=False)
     page = Page(out.read_text())

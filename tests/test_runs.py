@@ -7,17 +7,17 @@ import os
 import jax
 import pytest
 
-from gans import runs, standing
 from gans.config import build, schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.runs import run_folder, standing
 
 INFO = DataInfo(64, (32, 32, 1), tuple("0123456789"))
 
 
 @pytest.fixture
 def folder(tmp_path, config):
-    runs.note(tmp_path, config, INFO)
+    run_folder.note(tmp_path, config, INFO)
     return tmp_path
 
 
@@ -59,7 +59,7 @@ YOUNGER = {
 @pytest.mark.parametrize("field", YOUNGER)
 def test_a_field_that_a_config_lacks_has_the_value_that_runs_had_before_it(folder, field):
     put(folder, without(stored(folder), field))
-    found = runs.read_config(folder)
+    found = run_folder.read_config(folder)
     for name in field.split("."):
         found = found[name]
     plain = found.to_dict() if hasattr(found, "to_dict") else found
@@ -72,7 +72,7 @@ def test_a_config_without_any_younger_field_makes_the_same_state(folder, config)
         if "." in field and not field.startswith(("mesh.", "data.labels", "optim.")):
             old = without(old, field)
     put(folder, without(without(old, "mesh"), "evaluators"))
-    read = runs.read_config(folder)
+    read = run_folder.read_config(folder)
     start, again = (build.start(x, build.game(x), INFO) for x in (config, read))
     shapes = [jax.tree.leaves(jax.eval_shape(f, jax.random.key(0))) for f in (start, again)]
     assert shapes[0] == shapes[1]
@@ -83,7 +83,7 @@ def test_each_field_that_is_taken_away_is_given_or_named(folder):
     for field in schema.flatten(whole):
         put(folder, without(whole, field))
         try:
-            config = runs.read_config(folder)
+            config = run_folder.read_config(folder)
             build.check_numbers(config)
             build.game(config)
             build.nets(config)
@@ -93,23 +93,23 @@ def test_each_field_that_is_taken_away_is_given_or_named(folder):
 
 def test_the_order_of_fields_stays(folder, config):
     assert list(schema.flatten(stored(folder))) == list(
-        schema.flatten(schema.to_plain(runs.read_config(folder)))
+        schema.flatten(schema.to_plain(run_folder.read_config(folder)))
     )
 
 
 def test_what_an_older_config_lacks_is_the_same_only_where_it_is_as_before(folder, config):
     put(folder, without(without(stored(folder), "optim.generator.schedule"), "mesh.fsdp"))
-    runs.check(folder, config)
+    run_folder.check(folder, config)
     config.optim.generator.schedule = "linear"
     with pytest.raises(UserError, match="generator.schedule: 'constant' there, 'linear' now"):
-        runs.check(folder, config)
+        run_folder.check(folder, config)
 
 
 def test_a_config_of_ones_own_need_not_have_what_the_older_lacked(folder, config):
     put(folder, without(stored(folder), "data.unreadable"))
     with config.unlocked():
         del config.data.unreadable
-    runs.check(folder, config)
+    run_folder.check(folder, config)
 
 
 SPOILT = ["", "{}", "[]", "null", "3", '"x"', "{", "NaN", '{"seed": 0}', '{"seed": 0, "train": {}}']
@@ -119,10 +119,10 @@ SPOILT = ["", "{}", "[]", "null", "3", '"x"', "{", "NaN", '{"seed": 0}', '{"seed
 def test_training_into_a_folder_with_a_damaged_config_changes_nothing(folder, config, content):
     put(folder, content)
     with pytest.raises(UserError, match=r"config\.json"):
-        runs.check(folder, config)
+        run_folder.check(folder, config)
     assert not standing.is_finished(folder, config)
     with pytest.raises(UserError, match=r"config\.json"):
-        runs.read_config(folder)
+        run_folder.read_config(folder)
     assert (folder / "config.json").read_text() == content
 
 
@@ -151,7 +151,7 @@ def test_a_field_of_another_type_is_named(folder, field, value):
     node[last] = value
     put(folder, tree)
     with pytest.raises(UserError, match=rf"config\.json: {field}"):
-        runs.read_config(folder)
+        run_folder.read_config(folder)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_component_is_given_no_value_of_another_type(config, section, field, v
 def test_a_field_of_a_name_that_none_can_have_is_an_error(folder):
     put(folder, stored(folder) | {"a.b": 1})
     with pytest.raises(UserError, match=r"config\.json: A field has a wrong name"):
-        runs.read_config(folder)
+        run_folder.read_config(folder)
 
 
 DATA = {"size": 64, "image_shape": [32, 32, 1], "classes": []}
@@ -201,20 +201,20 @@ def test_damaged_facts_about_the_data_are_named_and_stay(folder, config, content
     put(folder, content, "data.json")
     before = (folder / "data.json").read_bytes()
     with pytest.raises(UserError, match=r"data\.json"):
-        runs.read_info(folder)
+        run_folder.read_info(folder)
     with pytest.raises(UserError, match=r"data\.json"):
-        runs.note(folder, config, INFO)
+        run_folder.note(folder, config, INFO)
     assert (folder / "data.json").read_bytes() == before
 
 
 def test_a_broken_link_is_no_empty_place(tmp_path, config):
     (tmp_path / "config.json").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"Cannot read .*config\.json"):
-        runs.check(tmp_path, config)
+        run_folder.check(tmp_path, config)
     (tmp_path / "config.json").unlink()
     (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="has metrics.jsonl but no config.json"):
-        runs.check(tmp_path, config)
+        run_folder.check(tmp_path, config)
 
 
 def test_a_disk_without_locks_lets_a_run_begin(tmp_path, monkeypatch, config, capsys):
@@ -224,8 +224,8 @@ def test_a_disk_without_locks_lets_a_run_begin(tmp_path, monkeypatch, config, ca
         raise OSError(38, os.strerror(38))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with runs.opened(tmp_path, config, INFO):
-        assert runs.read_info(tmp_path) == INFO
+    with run_folder.opened(tmp_path, config, INFO):
+        assert run_folder.read_info(tmp_path) == INFO
     assert "has no locks" in capsys.readouterr().err
 
 
@@ -234,4 +234,4 @@ def test_a_config_that_makes_no_networks_is_a_sentence_at_restoring(folder, conf
     tree["nets"]["generator"]["features"] = [8, 10**400]
     put(folder, tree)
     with pytest.raises(UserError, match=r"config\.json: The networks do not fit"):
-        runs.restore(folder, runs.read_config(folder), INFO, None)
+        run_folder.restore(folder, run_folder.read_config(folder), INFO, None)

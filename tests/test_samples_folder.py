@@ -2,8 +2,8 @@
 
 import os
 
-from gans import samples_folder
-from gans.samples_folder import SamplesFolder
+from gans.runs import samples_folder
+from gans.runs.samples_folder import SamplesFolder
 
 
 def steps(folder):

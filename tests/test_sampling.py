@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import gans
-from gans import runs, sampling, train
-from gans.checkpoints import Checkpoints
+from gans import sampling, train
 from gans.errors import UserError
 from gans.files import writing
+from gans.runs import run_folder
+from gans.runs.checkpoints import Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +133,14 @@ def test_averaged_parameters_are_used_where_they_are_kept(sampler):
 
 
 def test_a_generator_whose_numbers_are_not_finite_is_refused(workdir, tmp_path):
-    config, info = runs.read_config(workdir), runs.read_info(workdir)
-    restored = runs.restore(workdir, config, info, None)
+    config, info = run_folder.read_config(workdir), run_folder.read_info(workdir)
+    restored = run_folder.restore(workdir, config, info, None)
     net = restored.state.nets["generator"]
     params = jax.tree.map(lambda x: x, net.params)
     params["Dense_0"]["bias"] = params["Dense_0"]["bias"].at[3].set(jnp.nan)
     average = None if net.ema_params is None else params
     nets = {**restored.state.nets, "generator": net.replace(params=params, ema_params=average)}
-    runs.note(tmp_path, config, info)
+    run_folder.note(tmp_path, config, info)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(6, restored.state.replace(nets=nets), {"iteration": 6})
     with pytest.raises(UserError, match="The generator of step 6 in .*: 1 of the .* not finite"):

@@ -10,10 +10,11 @@ import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 from PIL import Image
 
-from gans import loop, parallel, recorder, standing, train, writers
+from gans import loop, parallel, recorder, train
 from gans.config import build
 from gans.data import pipeline
 from gans.errors import UserError
+from gans.runs import standing, writers
 
 
 def leaves(state):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import pictures, writers
+from gans import pictures
 from gans.errors import UserError
 from gans.files import reading, writing
+from gans.runs import writers
 
 
 def test_a_grid_shows_each_image_enlarged_in_its_place():

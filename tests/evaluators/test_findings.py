@@ -5,10 +5,11 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from gans import best, evaluation, evaluation_record
+from gans import evaluation
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluators.findings import Findings, Missing
+from gans.runs import best, evaluation_record
 
 
 def test_what_is_no_number_is_left_out_and_said():

@@ -4,11 +4,11 @@ config.json, data.json    what was asked for, and the facts about the data
 metrics.jsonl             one JSON object a line, `step` and `time` in each
 evaluations.jsonl         see `gans.evaluation`
 events.out.tfevents.*     the same for TensorBoard, and the sample grids
-samples/*.png             the grids, named by epoch and step: see `gans.samples_folder`
+samples/*.png             the grids, named by epoch and step: see `gans.runs.samples_folder`
 samples.html              all of them under a slider
 samples.gif               all of them, one after another; made when training is complete
 superseded/               what stood here when the run had to begin anew
-checkpoints/              see `gans.checkpoints`
+checkpoints/              see `gans.runs.checkpoints`
 
 metrics.jsonl and evaluations.jsonl are the record: a run that cannot write them ends. The others
 are for looking at, and one that cannot be written is left out.
@@ -27,13 +27,13 @@ from typing import Any
 
 from PIL import Image
 
-from gans import records
-from gans.animation import save_animation
-from gans.beside import Beside
+from gans.runs import records
+from gans.runs.animation import save_animation
+from gans.runs.beside import Beside
 from gans.errors import UserError
-from gans.events import Events
+from gans.runs.events import Events
 from gans.files.writing import append_lines, atomic, remove_temporaries
-from gans.samples_folder import SamplesFolder
+from gans.runs.samples_folder import SamplesFolder
 
 _METRICS, _EVALUATIONS, _ANIMATION = "metrics.jsonl", "evaluations.jsonl", "samples.gif"
 _RECORD = (_METRICS, _EVALUATIONS, "samples", _ANIMATION, "samples.html")

@@ -8,8 +8,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation_record, lengths, runs
-from gans.checkpoints import Checkpoints
+from gans.runs import evaluation_record
+from gans.runs import lengths
+from gans.runs import run_folder
+from gans.runs.checkpoints import Checkpoints
 from gans.errors import UserError
 
 
@@ -25,7 +27,7 @@ def is_finished(workdir: Path, config: ConfigDict) -> bool:
     """
     try:
         config = lengths.as_begun(workdir, config)
-        runs.check(workdir, config)
+        run_folder.check(workdir, config)
     except UserError:
         return False
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation_record
-from gans.checkpoints import Checkpoints
+from gans.runs import evaluation_record
+from gans.runs.checkpoints import Checkpoints
 from gans.errors import UserError
 
 FOLDER = "best"

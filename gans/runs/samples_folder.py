@@ -14,7 +14,7 @@ import contextlib
 from pathlib import Path
 
 from gans.files.writing import atomic, remove_temporaries
-from gans.samples_page import samples_page
+from gans.runs.samples_page import samples_page
 
 FOLDER = "samples"
 PAGE = "samples.html"

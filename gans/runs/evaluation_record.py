@@ -15,7 +15,7 @@ from typing import Any, NotRequired
 import pydantic
 from typing_extensions import TypedDict
 
-from gans import records
+from gans.runs import records
 from gans.files import reading
 
 FILE = "evaluations.jsonl"

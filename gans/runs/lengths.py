@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from gans import runs
+from gans.runs import run_folder
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 
@@ -47,11 +47,11 @@ def as_begun(workdir: Path, config: ConfigDict) -> ConfigDict:
     """
     if not (workdir / "config.json").exists():
         return config
-    began, config = runs.read_config(workdir), copy.deepcopy(config)
+    began, config = run_folder.read_config(workdir), copy.deepcopy(config)
     if "epoch_steps" in config.train and "epoch_steps" in began.train:
         config.train.epoch_steps = began.train.epoch_steps
     with config.unlocked():
-        for field in filter(_ADDED.fullmatch, runs.younger(workdir, config)):
+        for field in filter(_ADDED.fullmatch, run_folder.younger(workdir, config)):
             path, _, name = field.rpartition(".")
             del functools.reduce(operator.getitem, path.split("."), config)[name]
     return config

@@ -1,6 +1,6 @@
 """A run folder: what it says of itself, its config and the facts about its data, and its state.
 
-Its record, in lines, is read by `gans.records`.
+Its record, in lines, is read by `gans.runs.records`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import jax
 from ml_collections import ConfigDict
 
 from gans import hosts
-from gans.checkpoints import Checkpoints, Restored
+from gans.runs.checkpoints import Checkpoints
+from gans.runs.checkpoints import Restored
 from gans.config import build, schema
 from gans.config.schema import flatten, to_plain
 from gans.data.source import DataInfo
