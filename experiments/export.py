@@ -1,4 +1,4 @@
-"""Writes a trained generator into one file that jax alone can run: see `gans.export`.
+"""Writes a trained generator into one file that jax alone can run: see `gans.inference.export`.
 
 python -m experiments.export --workdir=runs/digits --out=generator.zip
 python -m experiments.export --workdir=runs/monet --direction=b_to_a --out=painter.zip
@@ -19,8 +19,8 @@ flags.mark_flags_as_required(["workdir", "out"])
 
 def main() -> None:
     """Exports, and says what the file takes and gives."""
-    from gans import export
     from gans.errors import UserError
+    from gans.inference import export
 
     if _OUT.value.suffix != ".zip":
         raise UserError(f"--out={_OUT.value} must end in .zip.")

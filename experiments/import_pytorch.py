@@ -41,10 +41,10 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 def main() -> None:
     """Imports the files and says what became of each network."""
-    from gans import importing
+    from gans.inference import import_run
 
     files = {name: flag.value for name, flag in _FILES.items() if flag.value}
-    importing.run(_CONFIG.value, _WORKDIR.value, files)
+    import_run.run(_CONFIG.value, _WORKDIR.value, files)
     for name in _FILES:
         print(f"{name}: {files.get(name, 'no file given, begins untrained')}")
     workdir = _WORKDIR.value

@@ -29,8 +29,9 @@ flags.mark_flags_as_required(["workdir", "out"])
 
 
 def main() -> None:
-    from gans import load, sampling
+    from gans import load
     from gans.errors import UserError
+    from gans.inference import sampling
     from gans.runs import run_folder
 
     out = _OUT.value
@@ -51,9 +52,9 @@ def main() -> None:
 
 def _save_translations(out: Path) -> None:
     """The picture that training shows, of a checkpoint."""
-    from gans import translating
     from gans.errors import UserError
     from gans.files import writing
+    from gans.inference import translating
 
     given = [flag.name for flag in (_NUM, _CLASSES, _INTERPOLATE) if flag.value is not None]
     if given or out.suffix != ".png":
@@ -72,8 +73,8 @@ def _count() -> int:
 
 
 def _save_grid(sampler, out: Path) -> None:
-    from gans import pictures
     from gans.files import writing
+    from gans.inference import grids
 
     count = _count()
     images = sampler.sample(count, seed=_SEED.value, classes=_CLASSES.value)
@@ -83,13 +84,13 @@ def _save_grid(sampler, out: Path) -> None:
         columns, labels = len(numbers), [sampler.classes[i] for i in numbers]
     else:
         columns, labels = math.ceil(math.sqrt(count)), ()
-    writing.save_picture(out, pictures.grid(images, columns, labels=labels))
+    writing.save_picture(out, grids.grid(images, columns, labels=labels))
 
 
 def _save_interpolation(sampler, out: Path) -> None:
-    from gans import pictures
     from gans.errors import UserError
     from gans.files import writing
+    from gans.inference import grids
 
     ends = _INTERPOLATE.value
     if len(ends) != 2 or not all(end.lstrip("-").isdecimal() for end in ends):
@@ -98,7 +99,7 @@ def _save_interpolation(sampler, out: Path) -> None:
         raise UserError(f"An interpolation is a picture: --out={out} must end in .png.")
     seeds = (int(ends[0]), int(ends[1]))
     images = sampler.interpolate(seeds, _STEPS.value, classes=_CLASSES.value)
-    writing.save_picture(out, pictures.grid(images, _STEPS.value))
+    writing.save_picture(out, grids.grid(images, _STEPS.value))
 
 
 def _save_arrays(sampler, out: Path) -> None:

@@ -85,10 +85,10 @@ def main(arguments: list[str]) -> int:
 def _translate(translator, source: Path, target: Path, bar) -> None:
     from PIL import Image
 
-    from gans import postcard
     from gans.data.io import images
     from gans.files import writing
     from gans.files.paths import readable
+    from gans.inference import postcard
 
     picture = images.read(source, translator.channels, _MEGAPIXELS.value)
     if _POSTCARD.value:

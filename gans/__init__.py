@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gans.sampling import Sampler, Step
-    from gans.translating import Translator
+    from gans.inference.sampling import Sampler, Step
+    from gans.inference.translating import Translator
 
 
 def load(workdir: str | Path, *, step: Step = None) -> Sampler:
-    """A sampler of the generator trained in a run folder: see `gans.sampling.load`."""
+    """A sampler of the generator trained in a run folder: see `gans.inference.sampling.load`."""
     # Imported late, so that `import gans` costs nothing.
-    from gans import sampling
+    from gans.inference import sampling
 
     return sampling.load(workdir, step=step)
 
@@ -27,7 +27,7 @@ def load(workdir: str | Path, *, step: Step = None) -> Sampler:
 def load_translator(
     workdir: str | Path, *, direction: str = "b_to_a", step: Step = None
 ) -> Translator:
-    """A translator by the generator of one direction: see `gans.translating.load`."""
-    from gans import translating
+    """A translator by the generator of one direction: see `gans.inference.translating.load`."""
+    from gans.inference import translating
 
     return translating.load(workdir, direction=direction, step=step)

@@ -6,20 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gans import (
-    comparing,
-    digest,
-    exhibits,
-    groups,
-    parallel,
-    report,
-    sampling,
-    translating,
-)
+from gans import comparing, digest, exhibits, groups, parallel, report
 from gans.errors import UserError
 from gans.files.paths import expanded
 from gans.files.writing import atomic, write_json
 from gans.groups import Group, Run
+from gans.inference import sampling, translating
 from gans.report import Pictures
 from gans.subject import Reference
 

@@ -11,14 +11,15 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from gans import pictures, views
+from gans import views
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.features.network import FeatureNet
 from gans.groups import Run
+from gans.inference import grids
+from gans.inference.sampling import Sampler
 from gans.metrics import neighbours
 from gans.parallel import Devices
-from gans.sampling import Sampler
 from gans.subject import Reference
 
 SEED = 0  # of the latent vectors, the same for all
@@ -118,4 +119,4 @@ def _seen(sampler: Sampler, net: FeatureNet, mesh: Devices) -> tuple[np.ndarray,
 
 def _row(images: np.ndarray, columns: int | None = None) -> Image.Image:
     """At their own size; the page enlarges them."""
-    return pictures.grid(images, columns or len(images), cell=1)
+    return grids.grid(images, columns or len(images), cell=1)

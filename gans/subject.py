@@ -20,7 +20,7 @@ from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.features.network import FeatureNet
-from gans.sampling import Sampler
+from gans.inference.sampling import Sampler
 from gans.views import View
 
 

@@ -23,8 +23,8 @@ from gans.errors import UserError
 from gans.features.network import FeatureNet
 from gans.files import archives, cache
 from gans.files.writing import atomic
+from gans.inference.sampling import Sampler, latents, render
 from gans.metrics.frechet import Moments
-from gans.sampling import Sampler, latents, render
 
 BLOCK = 200  # images at once on a device
 

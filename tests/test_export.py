@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import gans
-from gans import export, sampling, train, translating
+from gans import train
 from gans.errors import UserError
+from gans.inference import export, sampling, translating
 
 # What a user runs elsewhere: nothing of this package.
 ALONE = """

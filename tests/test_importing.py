@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from configs import cyclegan_monet2photo_resnet, dcgan_digits
-from gans import importing, train
+from gans import train
 from gans.config import build
 from gans.data import unpaired
 from gans.errors import UserError
+from gans.inference import import_run
 from gans.runs import run_folder
 from gans.runs.checkpoints import Checkpoints
 
@@ -163,13 +164,13 @@ def test_a_mistake_is_named_and_leaves_nothing(files, config, chosen, changes, s
     config.update_from_flattened_dict(changes)
     chosen = {name: str(files / file) for name, file in chosen.items()}
     with pytest.raises(UserError, match=re.escape(sentence)):
-        importing.run(config, files / "run", chosen)
+        import_run.run(config, files / "run", chosen)
     assert not (files / "run").exists()
 
 
 def test_a_config_without_two_generators_is_refused(files):
     with pytest.raises(UserError, match="has no network generator_ab: give one of a CycleGAN"):
-        importing.run(
+        import_run.run(
             dcgan_digits.get_config("test"), files / "run", {"generator_ab": "latest_net_G.pth"}
         )
 
@@ -178,7 +179,7 @@ def test_a_folder_in_use_is_refused(files, config):
     for workdir in (files, files / "latest_net_G.pth"):
         before = workdir.stat().st_mtime_ns
         with pytest.raises(UserError, match="is there already and not empty"):
-            importing.run(config, workdir, {"generator_ab": files / "latest_net_G.pth"})
+            import_run.run(config, workdir, {"generator_ab": files / "latest_net_G.pth"})
         assert workdir.stat().st_mtime_ns == before
 
 

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from configs import dcgan_digits
-from gans import sampling, train
+from gans import train
+from gans.inference import sampling
 
 
 def experiment():

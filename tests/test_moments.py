@@ -10,8 +10,8 @@ import optax
 import pytest
 from closeness import assert_no_further, exactly
 
-from gans import moments, tiles, translating
 from gans.core.state import create_net
+from gans.inference import norm_statistics, tiles, translating
 from gans.models import layers, resnet
 
 
@@ -34,7 +34,7 @@ def test_the_moments_of_parts_are_joined_to_those_of_the_whole():
     x = np.random.default_rng(0).normal(3, 2, (1, 8, 12, 5)) + np.arange(12)[:, None]
     parts, weights = np.split(x, [4, 10], axis=2), (4, 6, 2)
     each = [{"norm": layers.instance_moments(jnp.float32(part))} for part in parts]
-    mean, variance = moments.joined(list(zip(each, weights, strict=True)))["norm"]
+    mean, variance = norm_statistics.joined(list(zip(each, weights, strict=True)))["norm"]
     np.testing.assert_allclose(mean[0, 0, 0], x.mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(variance[0, 0, 0], x.var((0, 1, 2)), rtol=1e-5)
 
@@ -44,7 +44,7 @@ def estimated(net, pixels, patch):
         tiles.cut(extent, tile=patch, overlap=patch // 2, unit=4, least=32)
         for extent in pixels.shape[:2]
     ]
-    estimate, calls = moments.Estimate(net, pixels, *cuts), []
+    estimate, calls = norm_statistics.Estimate(net, pixels, *cuts), []
     found = estimate.run(lambda: calls.append(1))
     assert len(calls) == estimate.steps
     return found
@@ -80,15 +80,15 @@ def test_patches_that_cover_an_image_have_its_moments(net):
 def test_a_sample_of_patches_is_corrected_by_all_of_the_image(net, monkeypatch):
     pixels = image(96, 192)
     exact = estimated(net, pixels, 192)
-    monkeypatch.setattr(moments, "_AT_ONCE", 64 * 64 * 3)
+    monkeypatch.setattr(norm_statistics, "_AT_ONCE", 64 * 64 * 3)
     assert error(estimated(net, pixels, 64), exact) < 0.05
-    monkeypatch.setattr(moments, "_ROUNDS", 0)
+    monkeypatch.setattr(norm_statistics, "_ROUNDS", 0)
     assert error(estimated(net, pixels, 64), exact) > 0.06
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (3, 3), (3, 5), (31, 46), (1, 300), (300, 2)])
 def test_a_sample_is_spread_evenly_and_is_all_there_is_where_that_is_little(grid):
-    places = moments.spread(*grid, 16)
+    places = norm_statistics.spread(*grid, 16)
     assert len(set(places)) == len(places) <= 16
     assert len(places) >= min(np.prod(grid), 12)
     for axis, count in enumerate(grid):
@@ -114,14 +114,14 @@ def test_parts_of_an_image_are_normalised_as_the_whole():
     parts = jnp.concatenate([whole[:, :, :8], whole[:, :, 4:]])
     weight = np.ones((2, 8, 8), np.float32)
     weight[0, :, 4:] = weight[1, :, :4] = 0.5
-    with moments.shared_moments(lambda path, pooled: pooled, weight) as found:
+    with norm_statistics.shared_moments(lambda path, pooled: pooled, weight) as found:
         together = Norms().apply({}, parts)
     first = found["InstanceNorm_0"]
     np.testing.assert_allclose(first[0][0, 0, 0], whole.mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(first[1][0, 0, 0], whole.var((0, 1, 2)), rtol=1e-5)
     for part, place in zip(together, (np.s_[0, :, :4], np.s_[0, :, 2:]), strict=True):
         assert_no_further(part, expected[place], exact[place])
-    with moments.shared_moments(lambda path, pooled: found[path], weight[1:]):
+    with norm_statistics.shared_moments(lambda path, pooled: found[path], weight[1:]):
         alone = Norms().apply({}, parts[1:])
     assert_no_further(alone[0], expected[0, :, 2:], exact[0, :, 2:])
     own = Norms().apply({}, parts[1:])
@@ -131,7 +131,9 @@ def test_parts_of_an_image_are_normalised_as_the_whole():
 def test_a_single_pixel_keeps_its_own_moments_and_becomes_zero():
     x = np.random.default_rng(0).normal(size=(2, 2, 2, 3)).astype(np.float32)
     ones = jnp.ones((1, 1, 1, 3))
-    with moments.shared_moments(lambda path, pooled: (ones, ones), np.ones((2, 2, 2))) as found:
+    with norm_statistics.shared_moments(
+        lambda path, pooled: (ones, ones), np.ones((2, 2, 2))
+    ) as found:
         y = Norms().apply({}, x)
     assert set(found) == {"InstanceNorm_0"}
     np.testing.assert_array_equal(y, 0)

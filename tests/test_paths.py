@@ -10,12 +10,13 @@ from absl import flags
 
 import gans
 from experiments import cli
-from gans import collect, compare, evaluate, export, importing, sweep, train
+from gans import collect, compare, evaluate, sweep, train
 from gans.data import cifar10
 from gans.data.io import image_files
 from gans.errors import UserError
 from gans.features import classifier, inception
 from gans.files import cache, paths
+from gans.inference import export, import_run
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +88,7 @@ def test_functions_name_the_path_in_the_home_folder(home, use):
 
 def test_functions_that_write_make_their_folder_in_the_home_folder(home, monkeypatch):
     (home / "file").touch()
-    for function, arguments in [(train.run, ()), (importing.run, ({"generator_ab": "x"},))]:
+    for function, arguments in [(train.run, ()), (import_run.run, ({"generator_ab": "x"},))]:
         with pytest.raises(UserError, match=str(home / "file")):
             function(_digits(), "~/file", *arguments)
     with pytest.raises(UserError, match=str(home / "file")):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gans import postcard
 from gans.data.io import colours
 from gans.files import writing
+from gans.inference import postcard
 
 
 @pytest.mark.parametrize(

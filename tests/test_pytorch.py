@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gans import pytorch
 from gans.errors import UserError
+from gans.inference import pytorch_weights
 from gans.models import dcgan, patchgan, resnet, unet
 
 
@@ -33,7 +33,7 @@ def resnet_weights(features=4, blocks=2, dropout=False):
 def convert(weights, module):
     x = jnp.zeros((1, 64, 64, 3))
     variables = jax.eval_shape(lambda: module.init(jax.random.key(0), x, train=False))
-    return pytorch.convert(weights, module, variables["params"])
+    return pytorch_weights.convert(weights, module, variables["params"])
 
 
 RESNET = resnet.Generator(features=4, blocks=2)
@@ -157,4 +157,4 @@ def test_the_first_difference_is_named(weights, module, message):
 
 def test_a_module_of_another_kind_is_refused():
     with pytest.raises(UserError, match="dcgan.Generator is not a network of the PyTorch code"):
-        pytorch.convert({}, dcgan.Generator(), {})
+        pytorch_weights.convert({}, dcgan.Generator(), {})

@@ -13,12 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-from gans import charts, collect, compare, exhibits, parallel, report, sampling, train
+from gans import charts, collect, compare, exhibits, parallel, report, train
 from gans.comparing import Point
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.features import classifier
 from gans.groups import read
+from gans.inference import sampling
 from gans.runs import run_folder
 
 _VOID = {"meta", "img", "wbr", "br"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gans import tiles
+from gans.inference import tiles
 
 CUT = {"tile": 64, "overlap": 16, "unit": 4, "least": 32}
 

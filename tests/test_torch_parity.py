@@ -17,10 +17,10 @@ import torch
 from closeness import assert_no_further
 from torch import nn
 
-from gans import pytorch
 from gans.core.state import create_state
 from gans.core.update import update
 from gans.games import cycle
+from gans.inference import pytorch_weights
 from gans.losses.adversarial import LOSSES
 from gans.models import layers, patchgan, resnet, unet
 
@@ -192,7 +192,7 @@ def test_networks_give_what_pytorch_gives_with_the_same_weights(name):
     x = np.clip(normal(batch, height, width, getattr(ours, "channels", 3)), -1, 1)
     expected, exact = nhwc(theirs(nchw(x))), nhwc(in_float64(theirs)(nchw(x).double()))
 
-    params = pytorch.convert(state_dict(theirs), ours, shapes(ours, x.shape[1:]))
+    params = pytorch_weights.convert(state_dict(theirs), ours, shapes(ours, x.shape[1:]))
     y = jax.jit(functools.partial(ours.apply, train=False))({"params": params}, x)
     assert y.shape == expected.shape
     assert expected.std() > 0.1
@@ -231,7 +231,7 @@ def test_networks_of_full_size_take_files_of_full_size(name):
     assert sum(value.numel() for value in theirs.values()) == count
     weights = {key: np.broadcast_to(np.float32(0), value.shape) for key, value in theirs.items()}
     wanted = shapes(ours, (256, 256, 3))
-    found = pytorch.convert(weights, ours, wanted)
+    found = pytorch_weights.convert(weights, ours, wanted)
     assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, wanted)
 
 
@@ -366,7 +366,9 @@ def test_two_iterations_are_those_of_the_authors(setting):
 
     def params_of(nets):
         return {
-            name: pytorch.convert(state_dict(net), modules[name], shapes(modules[name], SIZE))
+            name: pytorch_weights.convert(
+                state_dict(net), modules[name], shapes(modules[name], SIZE)
+            )
             for name, net in nets.items()
         }
 

@@ -146,7 +146,11 @@ def test_images_of_one_domain_are_refused(config, tmp_path):
         ("data.labels", True, "Unpaired images have no labels: set data.labels to False"),
         ("data.resize", "cubic", "cubic"),
         ("data.name", "digits", "data.name needs split, which this config does not have"),
-        ("preview.name", "cycle.Translation", "There is no gans.previews.cycle.Translation"),
+        (
+            "preview.name",
+            "cycle.Translation",
+            "There is no gans.inference.previews.cycle.Translation",
+        ),
         ("preview.name", "latent.Grid", "preview.name needs latent_dim, rows, columns, which"),
         ("game.name", "latent.joint", "game.name .* 'pool_size'"),
         ("loss.adversarial", "least_square", "No adversarial loss is called 'least_square'"),

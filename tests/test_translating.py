@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 import gans
-from gans import moments
 from gans.config import schema
 from gans.core.state import create_net
 from gans.errors import UserError
+from gans.inference import norm_statistics
+from gans.inference.translating import Translator
 from gans.models import layers, resnet, unet
-from gans.translating import Translator
 
 
 class Inverse(nn.Module):
@@ -132,11 +132,13 @@ def test_tiles_show_what_the_whole_picture_does_to_less_than_a_grey_level(residu
         return np.abs(residual.translate(image) - expected).mean()
 
     assert error() < 0.5
-    monkeypatch.setattr(moments, "_AT_ONCE", 96 * 96 * 3)  # of 15 patches
+    monkeypatch.setattr(norm_statistics, "_AT_ONCE", 96 * 96 * 3)  # of 15 patches
     assert error() < 1
-    monkeypatch.setattr(moments, "_ROUNDS", 0)  # the sample as it is
+    monkeypatch.setattr(norm_statistics, "_ROUNDS", 0)  # the sample as it is
     assert error() > 1
-    monkeypatch.setattr(moments.Estimate, "run", lambda self, report: {})  # each tile by its own
+    monkeypatch.setattr(
+        norm_statistics.Estimate, "run", lambda self, report: {}
+    )  # each tile by its own
     assert error() > 5
 
 

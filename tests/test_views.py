@@ -11,9 +11,9 @@ from gans import parallel, views
 from gans.core.state import create_net
 from gans.data import arrays
 from gans.features.network import FeatureNet, Seen
+from gans.inference.sampling import Sampler
 from gans.metrics.frechet import Moments
 from gans.models import dcgan
-from gans.sampling import Sampler
 
 
 def apply(variables, images):

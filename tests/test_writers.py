@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import pictures
 from gans.errors import UserError
 from gans.files import reading, writing
+from gans.inference import grids
 from gans.runs import writers
 
 
 def test_a_grid_shows_each_image_enlarged_in_its_place():
     images = np.zeros((5, 2, 2, 3), np.uint8)
     images[:, ..., 0] = np.array([50, 100, 150, 200, 250])[:, None, None]
-    picture = np.asarray(pictures.grid(images, 3))
+    picture = np.asarray(grids.grid(images, 3))
     zoom, gap = 32, 2
     assert picture.shape == (2 * (2 * zoom + gap) + gap, 3 * (2 * zoom + gap) + gap, 3)
     for i in range(5):
@@ -30,7 +30,7 @@ def test_a_grid_shows_each_image_enlarged_in_its_place():
 
 def test_a_grid_of_grey_images_with_title_and_labels_keeps_the_pixels():
     images = np.full((2, 64, 64, 1), 7, np.uint8)
-    picture = np.asarray(pictures.grid(images, 2, title="step 1", labels=("cat", "an aeroplane")))
+    picture = np.asarray(grids.grid(images, 2, title="step 1", labels=("cat", "an aeroplane")))
     assert ((picture == 7).all(axis=-1)).sum() >= 2 * 64 * 64
     header = picture[: picture.shape[0] - 68]
     assert (header < 100).any()

@@ -30,8 +30,8 @@ from gans.core.state import GanState, NetState
 from gans.core.types import Game
 from gans.core.update import update
 from gans.data.pipeline import make_pipeline
-from gans.sampling import Sampler, latents, render
-from gans.translating import Translator
+from gans.inference.sampling import Sampler, latents, render
+from gans.inference.translating import Translator
 
 ITERATIONS = 3  # that are compared
 _PICTURE = 64  # side of the picture that is compared

@@ -32,30 +32,34 @@ from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
 
+_PACKAGES = {"previews": "gans.inference.previews"}
+"""Where the things of a kind are, if not in `gans.<kind>`."""
+
 _NAME = re.compile(r"[a-z]\w*(\.[a-z]\w*)+", re.ASCII | re.IGNORECASE)
 
 
 def find(kind: str, name: str) -> Any:
-    """What is defined as `gans.<kind>.<name>`, for `name` as in `module.attribute`.
+    """What is defined in the package of a kind, for `name` as in `module.attribute`.
 
     Raises:
       UserError: there is no such thing, or its module needs another that is not installed.
     """
+    package = _PACKAGES.get(kind, f"gans.{kind}")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError(
-            f"There is no gans.{kind}.{name}; the name has the form module.attribute, and "
-            f"the modules are {', '.join(_modules(kind))}."
+            f"There is no {package}.{name}; the name has the form module.attribute, and "
+            f"the modules are {', '.join(_modules(package))}."
         )
     module_name, _, attribute = name.rpartition(".")
-    path = f"gans.{kind}.{module_name}"
+    path = f"{package}.{module_name}"
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if not path.startswith(error.name or path):
             raise UserError(f"{path} needs {error.name}, which is not installed.") from None
         raise UserError(
-            f"There is no gans.{kind}.{name}; the modules of gans.{kind} are "
-            f"{', '.join(_modules(kind))}."
+            f"There is no {package}.{name}; the modules of {package} are "
+            f"{', '.join(_modules(package))}."
         ) from None
     known = [
         key
@@ -65,14 +69,13 @@ def find(kind: str, name: str) -> Any:
     ]
     if attribute not in known:
         raise UserError(
-            f"There is no gans.{kind}.{name}; {path} has {', '.join(known) or 'nothing to name'}."
+            f"There is no {package}.{name}; {path} has {', '.join(known) or 'nothing to name'}."
         )
     return getattr(module, attribute)
 
 
-def _modules(kind: str) -> list[str]:
-    package = importlib.import_module(f"gans.{kind}")
-    found = pkgutil.iter_modules(package.__path__)
+def _modules(package: str) -> list[str]:
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
     return [module.name for module in found if not module.ispkg]
 
 
@@ -115,7 +118,7 @@ def data_source(data: ConfigDict) -> Source | Unpaired:
 
 
 def preview(config: ConfigDict, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
-    """What shows the progress of a run: `gans.previews.<preview.name>`.
+    """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
 
     An object called with the networks gives the images to show, on the device, and its method
     `picture` makes them one picture. It is made of the fields of `preview`, and of what it wants

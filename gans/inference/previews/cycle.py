@@ -13,8 +13,8 @@ from gans.core.pixels import to_float, to_uint8
 from gans.core.state import NetState
 from gans.core.types import Nets
 from gans.data.source import DataInfo
-from gans.pictures import grid
-from gans.previews import SIDE
+from gans.inference.grids import grid
+from gans.inference.previews import SIDE
 
 _CELL = 128  # pixels on screen, to see brush strokes
 _MOST = 16  # rows

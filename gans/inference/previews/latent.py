@@ -8,9 +8,9 @@ from PIL import Image
 
 from gans.core.types import Nets
 from gans.data.source import DataInfo
-from gans.pictures import grid
-from gans.previews import SIDE
-from gans.sampling import latents, render
+from gans.inference.grids import grid
+from gans.inference.previews import SIDE
+from gans.inference.sampling import latents, render
 
 _MOST = 40  # rows, and columns
 

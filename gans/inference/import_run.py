@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import pytorch
 from gans.config import build
 from gans.core.state import GanState
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.files import paths, weight_files
+from gans.inference import pytorch_weights
 from gans.runs import run_folder
 from gans.runs.checkpoints import Checkpoints
 
@@ -60,7 +60,9 @@ def _imported(config: ConfigDict, files: Mapping[str, str | Path]) -> tuple[GanS
     for name, path in files.items():
         weights = weight_files.load(paths.expanded(path))
         try:
-            imported[name] = pytorch.convert(weights, modules[name], shapes.nets[name].params)
+            imported[name] = pytorch_weights.convert(
+                weights, modules[name], shapes.nets[name].params
+            )
         except UserError as error:
             raise UserError(f"{path} does not fit the config's nets.{name}: {error}") from None
     state = jax.jit(start)(key)

@@ -32,8 +32,8 @@ import numpy as np
 
 from gans.core.pixels import to_float
 from gans.core.state import NetState
+from gans.inference.tiles import Cut
 from gans.models import layers
-from gans.tiles import Cut
 
 _AT_ONCE = 2**20  # pixels of a batch
 _ROUNDS = 1  # corrections of the sample

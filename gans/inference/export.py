@@ -23,12 +23,12 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from gans import sampling, translating
 from gans.config import schema
 from gans.core.pixels import to_float, to_uint8
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import atomic
+from gans.inference import sampling, translating
 from gans.runs import run_folder
 
 PLATFORMS = ("cpu", "cuda", "tpu")

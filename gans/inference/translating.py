@@ -12,7 +12,7 @@ the feature maps of a megapixel, one row of tiles as float32, and the picture it
 50 megapixels 0.4 GB, and the maps, 0.3 GB each in the paper's ResNet.
 
 *Normalisation.* Tiles that were normalised each by itself would differ in contrast, so all
-are normalised by the moments of the whole picture: see `gans.moments`.
+are normalised by the moments of the whole picture: see `gans.inference.norm_statistics`.
 
 *Networks that see the whole image.* A U-Net halves its training images to a single pixel:
 its innermost units know the whole image and touch its borders, and of larger images they
@@ -35,14 +35,14 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gans import tiles
 from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
 from gans.data.io import images
 from gans.errors import UserError
 from gans.files import paths
-from gans.moments import Estimate, Moments, shared_moments
+from gans.inference import tiles
+from gans.inference.norm_statistics import Estimate, Moments, shared_moments
 from gans.runs import run_folder
 
 DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
