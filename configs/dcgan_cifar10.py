@@ -17,7 +17,7 @@ to 1.21 times. Here each network counts its own moves, unless
 
 from ml_collections import ConfigDict
 
-# What generated images are compared with real ones by: see gans/evaluators/comparisons.py.
+# What generated images are compared with real ones by: see gans.evaluation.evaluators.comparisons.
 COMPARISONS = (
     "comparisons.frechet",
     "comparisons.kernel",

@@ -25,8 +25,8 @@ flags.mark_flag_as_required("workdir")
 
 
 def main() -> None:
-    from gans import evaluate
     from gans.errors import UserError
+    from gans.evaluation import evaluate
 
     if _ALL.value and _STEP.value is not None:
         raise UserError("--every_checkpoint leaves no --step to choose.")

@@ -23,8 +23,8 @@ flags.mark_flags_as_required(["config", "out"])
 
 
 def main() -> None:
-    from gans import train_classifier
     from gans.errors import UserError
+    from gans.evaluation import train_classifier
 
     out = _OUT.value
     if out.suffix != ".npz":

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from gans import comparing, digest, exhibits, groups, parallel, report
 from gans.errors import UserError
+from gans.evaluation.subject import Reference
 from gans.files.paths import expanded
 from gans.files.writing import atomic, write_json
 from gans.groups import Group, Run
 from gans.inference import sampling, translating
 from gans.report import Pictures
-from gans.subject import Reference
 
 T = TypeVar("T")
 

@@ -11,16 +11,16 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from gans import views
 from gans.data.source import Source
 from gans.errors import UserError
-from gans.features.network import FeatureNet
+from gans.evaluation import views
+from gans.evaluation.features.network import FeatureNet
+from gans.evaluation.metrics import neighbours
+from gans.evaluation.subject import Reference
 from gans.groups import Run
 from gans.inference import grids
 from gans.inference.sampling import Sampler
-from gans.metrics import neighbours
 from gans.parallel import Devices
-from gans.subject import Reference
 
 SEED = 0  # of the latent vectors, the same for all
 COLUMNS = 8

@@ -18,7 +18,7 @@ from gans.core.state import GanState, NetState
 from gans.core.types import Metrics
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.evaluation import Judge
+from gans.evaluation.runner import Judge
 from gans.progress import Progress
 from gans.runs import evaluation_record
 from gans.runs.best import Best

@@ -19,9 +19,9 @@ from gans.data.pipeline import Feed, Pipeline, make_pipeline
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.evaluation import Judge
+from gans.evaluation.runner import Judge
+from gans.evaluation.subject import Reference
 from gans.recorder import snapshot
-from gans.subject import Reference
 
 
 @dataclasses.dataclass(frozen=True)

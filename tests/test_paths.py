@@ -10,11 +10,12 @@ from absl import flags
 
 import gans
 from experiments import cli
-from gans import collect, compare, evaluate, sweep, train
+from gans import collect, compare, sweep, train
 from gans.data import cifar10
 from gans.data.io import image_files
 from gans.errors import UserError
-from gans.features import classifier, inception
+from gans.evaluation import evaluate
+from gans.evaluation.features import classifier, inception
 from gans.files import cache, paths
 from gans.inference import export, import_run
 

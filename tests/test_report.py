@@ -17,7 +17,7 @@ from gans import charts, collect, compare, exhibits, parallel, report, train
 from gans.comparing import Point
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
-from gans.features import classifier
+from gans.evaluation.features import classifier
 from gans.groups import read
 from gans.inference import sampling
 from gans.runs import run_folder

@@ -7,12 +7,13 @@ import optax
 import pytest
 from closeness import assert_no_further, exactly
 
-from gans import parallel, views
+from gans import parallel
 from gans.core.state import create_net
 from gans.data import arrays
-from gans.features.network import FeatureNet, Seen
+from gans.evaluation import views
+from gans.evaluation.features.network import FeatureNet, Seen
+from gans.evaluation.metrics.frechet import Moments
 from gans.inference.sampling import Sampler
-from gans.metrics.frechet import Moments
 from gans.models import dcgan
 
 

@@ -305,8 +305,8 @@ class Evaluating(_Generating):
     def __init__(self, case: Case):
         self._cache = tempfile.TemporaryDirectory()
         os.environ["XDG_CACHE_HOME"] = self._cache.name
-        from gans.evaluation import Judge
-        from gans.subject import Reference
+        from gans.evaluation.runner import Judge
+        from gans.evaluation.subject import Reference
 
         super().__init__(case)
         config = self.config

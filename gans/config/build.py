@@ -32,7 +32,11 @@ from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
 
-_PACKAGES = {"previews": "gans.inference.previews"}
+_PACKAGES = {
+    "evaluators": "gans.evaluation.evaluators",
+    "features": "gans.evaluation.features",
+    "previews": "gans.inference.previews",
+}
 """Where the things of a kind are, if not in `gans.<kind>`."""
 
 _NAME = re.compile(r"[a-z]\w*(\.[a-z]\w*)+", re.ASCII | re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 config.json, data.json    what was asked for, and the facts about the data
 metrics.jsonl             one JSON object a line, `step` and `time` in each
-evaluations.jsonl         see `gans.evaluation`
+evaluations.jsonl         see `gans.evaluation.runner`
 events.out.tfevents.*     the same for TensorBoard, and the sample grids
 samples/*.png             the grids, named by epoch and step: see `gans.runs.samples_folder`
 samples.html              all of them under a slider

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gans.core.pixels import to_float
-from gans.features import classifier
+from gans.evaluation.features import classifier
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gans.evaluators import comparisons
-from gans.evaluators.findings import Missing
-from gans.metrics import frechet, kernel, neighbours
-from gans.views import View
+from gans.evaluation.evaluators import comparisons
+from gans.evaluation.evaluators.findings import Missing
+from gans.evaluation.metrics import frechet, kernel, neighbours
+from gans.evaluation.views import View
 
 CLASSES = ("cat", "dog", "frog")
 

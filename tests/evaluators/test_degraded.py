@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from gans import parallel, views
+from gans import parallel
 from gans.data import digits
-from gans.evaluators import comparisons
-from gans.features import classifier
-from gans.views import Block
+from gans.evaluation import views
+from gans.evaluation.evaluators import comparisons
+from gans.evaluation.features import classifier
+from gans.evaluation.views import Block
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from gans import evaluation
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.evaluators.findings import Findings, Missing
+from gans.evaluation import runner
+from gans.evaluation.evaluators.findings import Findings, Missing
 from gans.runs import best, evaluation_record
 
 
@@ -45,7 +45,7 @@ def test_what_left_nothing_out_notes_no_more_than_cautions():
 
 def lines(evaluator):
     """The record of an evaluator that returns, or raises, what it is given."""
-    judge = evaluation.Judge(ConfigDict(), DataInfo(1, (8, 8, 3)), None)
+    judge = runner.Judge(ConfigDict(), DataInfo(1, (8, 8, 3)), None)
     judge._evaluators = {"quality": evaluator}
     return judge.run({}, 7)
 

@@ -10,8 +10,8 @@ from gans import parallel
 from gans.config import build
 from gans.data.source import Source
 from gans.errors import UserError
-from gans.evaluators.overfitting import Overfitting
-from gans.subject import Reference, Subject
+from gans.evaluation.evaluators.overfitting import Overfitting
+from gans.evaluation.subject import Reference, Subject
 
 TRAINED, HELD_OUT = 200, 100  # the brightness of the images
 

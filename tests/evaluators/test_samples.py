@@ -8,8 +8,8 @@ from gans import parallel
 from gans.config import build
 from gans.data import digits
 from gans.errors import UserError
-from gans.evaluators.samples import Samples
-from gans.subject import Reference, Subject
+from gans.evaluation.evaluators.samples import Samples
+from gans.evaluation.subject import Reference, Subject
 
 ALL = ("frechet", "kernel", "score", "prdc", "vendi", "memorising", "accuracy", "by_class")
 
@@ -91,7 +91,7 @@ def test_mistakes_are_known_before_training(parts, weights):
     evaluator(weights).prepare(info, reference)
     with pytest.raises(UserError, match="There is no classifier"):
         evaluator("nowhere.npz").prepare(info, reference)
-    with pytest.raises(UserError, match="There is no gans.evaluators.comparisons.fid"):
+    with pytest.raises(UserError, match="There is no gans.evaluation.evaluators.comparisons.fid"):
         evaluator(weights, ("fid",))
 
 

@@ -11,8 +11,8 @@ from gans import parallel
 from gans.core.state import create_net
 from gans.data.source import DataInfo
 from gans.data.unpaired import Unpaired
-from gans.evaluators.translations import Translations
-from gans.subject import Reference, Subject
+from gans.evaluation.evaluators.translations import Translations
+from gans.evaluation.subject import Reference, Subject
 
 
 class Scale(nn.Module):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from gans import train_classifier
 from gans.core.pixels import to_float
 from gans.errors import UserError
-from gans.features import classifier
+from gans.evaluation import train_classifier
+from gans.evaluation.features import classifier
 
 DIGITS = ConfigDict({"name": "digits", "split": "", "image_size": 32, "channels": 3})
 

@@ -14,7 +14,7 @@ import torch
 from closeness import assert_no_further
 
 from gans.errors import UserError
-from gans.features import inception
+from gans.evaluation.features import inception
 
 
 @pytest.fixture(scope="module")

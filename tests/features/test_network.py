@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans.features.network import FeatureNet, Seen
+from gans.evaluation.features.network import FeatureNet, Seen
 
 
 def test_a_network_is_applied_with_its_variables_and_compiled_once():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gans.metrics.agreement import accuracy_by_class, class_accuracy
+from gans.evaluation.metrics.agreement import accuracy_by_class, class_accuracy
 
 # What the classifier sees: 2, 0, 1, 1, 2.
 LOGITS = np.float32([[0, 1, 9], [5, 4, 3], [-3, -1, -2], [0, 1, 0], [1, 2, 3]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans.metrics.colour import correlation, inverted
+from gans.evaluation.metrics.colour import correlation, inverted
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gans.metrics import diversity
-from gans.metrics.diversity import vendi
+from gans.evaluation.metrics import diversity
+from gans.evaluation.metrics.diversity import vendi
 
 
 def test_orthogonal_images_count_as_many_as_they_are():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gans.metrics.features import check, check_pair
+from gans.evaluation.metrics.features import check, check_pair
 
 
 def test_features_pass_as_they_came():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from gans.metrics.frechet import Moments, distance
+from gans.evaluation.metrics.frechet import Moments, distance
 
 EYE = np.eye(3)
 

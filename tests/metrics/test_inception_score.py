@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gans.metrics.inception_score import score
+from gans.evaluation.metrics.inception_score import score
 
 
 def sure(labels, classes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gans.metrics import kernel
+from gans.evaluation.metrics import kernel
 
 
 def column(*values):

@@ -4,8 +4,8 @@ import numpy as np
 import prdc as authors
 import pytest
 
-from gans.metrics import manifold
-from gans.metrics.manifold import prdc
+from gans.evaluation.metrics import manifold
+from gans.evaluation.metrics.manifold import prdc
 
 
 def points(*values):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gans.metrics import neighbours
-from gans.metrics.neighbours import nearest
+from gans.evaluation.metrics import neighbours
+from gans.evaluation.metrics.neighbours import nearest
 
 
 def expected(queries, database, count):

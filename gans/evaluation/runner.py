@@ -15,8 +15,8 @@ from gans.config import build
 from gans.core.schedule import is_due
 from gans.core.state import NetState
 from gans.data.source import DataInfo
-from gans.evaluators.findings import Findings, Missing
-from gans.subject import Reference, Subject
+from gans.evaluation.evaluators.findings import Findings, Missing
+from gans.evaluation.subject import Reference, Subject
 
 _OURS = ("name", "every_steps")
 

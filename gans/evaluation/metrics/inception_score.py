@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from gans.metrics.features import check
+from gans.evaluation.metrics.features import check
 
 
 def score(logits: np.ndarray, splits: int = 10, seed: int = 2020) -> tuple[float, float]:

@@ -20,11 +20,11 @@ import numpy as np
 from gans import hosts, parallel
 from gans.data.source import Source
 from gans.errors import UserError
-from gans.features.network import FeatureNet
+from gans.evaluation.features.network import FeatureNet
+from gans.evaluation.metrics.frechet import Moments
 from gans.files import archives, cache
 from gans.files.writing import atomic
 from gans.inference.sampling import Sampler, latents, render
-from gans.metrics.frechet import Moments
 
 BLOCK = 200  # images at once on a device
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans.metrics.features import check_pair
+from gans.evaluation.metrics.features import check_pair
 
 _AT_ONCE = 2**24  # numbers of a block of points, of distances, or of differences
 _QUERIES = 2**11  # points of a block

@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans import parallel, views
+from gans import parallel
 from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
-from gans.subject import Reference, Subject
-from gans.views import Block
+from gans.evaluation import views
+from gans.evaluation.subject import Reference, Subject
+from gans.evaluation.views import Block
 
 
 class Overfitting:

@@ -7,17 +7,18 @@ from typing import Any
 
 from gans.config import build
 from gans.data.source import DataInfo
-from gans.evaluators import comparisons
-from gans.evaluators.findings import Findings
-from gans.subject import Looking, Reference, Subject
+from gans.evaluation.evaluators import comparisons
+from gans.evaluation.evaluators.findings import Findings
+from gans.evaluation.subject import Looking, Reference, Subject
 
 
 class Samples:
     """Compares samples of a generator with real images in as many ways as are named.
 
     Args:
-      comparisons: functions in `gans.evaluators`, as in "comparisons.frechet".
-      net, weights, num_fake, num_real, split, averaged, seed: see `gans.subject.Looking`.
+      comparisons: functions in `gans.evaluation.evaluators`, as in "comparisons.frechet".
+      net, weights, num_fake, num_real, split, averaged, seed: see
+        `gans.evaluation.subject.Looking`.
     """
 
     def __init__(

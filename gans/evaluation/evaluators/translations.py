@@ -9,16 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans import parallel, views
+from gans import parallel
 from gans.core.pixels import to_float, to_uint8
 from gans.core.state import NetState
 from gans.data.source import DataInfo
 from gans.data.unpaired import Unpaired
-from gans.evaluators import comparisons
-from gans.evaluators.findings import Findings, Numbers
-from gans.metrics import colour
-from gans.subject import Reference, Subject
-from gans.views import View
+from gans.evaluation import views
+from gans.evaluation.evaluators import comparisons
+from gans.evaluation.evaluators.findings import Findings, Numbers
+from gans.evaluation.metrics import colour
+from gans.evaluation.subject import Reference, Subject
+from gans.evaluation.views import View
 
 _BLOCK = 8  # images at once
 
@@ -35,7 +36,8 @@ class Translations:
     an alarm, where it is not near 0.
 
     Args:
-      net, weights: a loader in `gans.features` and what it loads; no distances if `net` is empty.
+      net, weights: a loader in `gans.evaluation.features` and what it loads; no distances if
+        `net` is empty.
       num: test images of each domain, at most; where there are none, centres of as many of those
         trained on.
       averaged: whether the generators' averaged parameters are taken, where they have them.

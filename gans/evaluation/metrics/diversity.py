@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr
 
-from gans.metrics.features import check
+from gans.evaluation.metrics.features import check
 
 _AT_ONCE = 2**24  # numbers in float64
 

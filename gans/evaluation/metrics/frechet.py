@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from gans.metrics.features import check, check_dimensions
+from gans.evaluation.metrics.features import check, check_dimensions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.metrics.features import check_pair
-from gans.metrics.neighbours import nearest
+from gans.evaluation.metrics.features import check_pair
+from gans.evaluation.metrics.neighbours import nearest
 
 _AT_ONCE = 2**24  # distances
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import evaluation, parallel
+from gans import parallel
 from gans.errors import UserError
+from gans.evaluation import runner
+from gans.evaluation.subject import Reference
 from gans.files import paths
 from gans.files.writing import append_lines
 from gans.runs import evaluation_record, run_folder
 from gans.runs.checkpoints import Checkpoints
-from gans.subject import Reference
 
 
 def checkpoints(workdir: Path) -> list[int]:
@@ -51,7 +52,7 @@ def run(
     config = run_folder.read_config(workdir)
     info = run_folder.read_info(workdir)
     reference = Reference(config, parallel.make_mesh())
-    judge = evaluation.Judge(_changed(config, changes), info, reference)
+    judge = runner.Judge(_changed(config, changes), info, reference)
     judge.prepare()
     for step in steps:
         restored = run_folder.restore(workdir, config, info, step)

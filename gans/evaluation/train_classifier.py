@@ -22,7 +22,7 @@ from gans.core.pixels import to_float
 from gans.data.pipeline import Pipeline, make_pipeline
 from gans.data.source import Augment, Source
 from gans.errors import UserError
-from gans.features import classifier
+from gans.evaluation.features import classifier
 from gans.files import paths
 
 _RESIDENT_MIB = 4096

@@ -24,7 +24,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gans.core.pixels import to_float
 from gans.errors import UserError
-from gans.features.network import FeatureNet, Seen
+from gans.evaluation.features.network import FeatureNet, Seen
 from gans.files import archives, finite, paths
 from gans.files.writing import atomic
 from gans.models.layers import BatchNorm, Conv, Dense

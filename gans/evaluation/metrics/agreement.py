@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.metrics.features import check
+from gans.evaluation.metrics.features import check
 
 
 def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:

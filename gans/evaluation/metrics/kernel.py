@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.metrics.features import check_pair
+from gans.evaluation.metrics.features import check_pair
 
 _AT_ONCE = 2**24  # numbers of a part of a kernel matrix
 

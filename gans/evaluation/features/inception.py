@@ -29,7 +29,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gans.errors import UserError
-from gans.features.network import FeatureNet, Seen
+from gans.evaluation.features.network import FeatureNet, Seen
 from gans.files import archives, cache, download, finite, paths, weight_files
 from gans.files.writing import atomic
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.evaluators.findings import Missing, Numbers
-from gans.metrics import agreement, diversity, inception_score, manifold, neighbours
-from gans.metrics import frechet as frechet_distance
-from gans.metrics import kernel as kernel_distance
-from gans.views import View
+from gans.evaluation.evaluators.findings import Missing, Numbers
+from gans.evaluation.metrics import agreement, diversity, inception_score, manifold, neighbours
+from gans.evaluation.metrics import frechet as frechet_distance
+from gans.evaluation.metrics import kernel as kernel_distance
+from gans.evaluation.views import View
 
 _SUBSET = 1000  # images of each of KID's subsets
 _SUBSETS = 100

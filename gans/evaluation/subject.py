@@ -13,22 +13,23 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import parallel, views
+from gans import parallel
 from gans.config import build
 from gans.core.state import NetState
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.features.network import FeatureNet
+from gans.evaluation import views
+from gans.evaluation.features.network import FeatureNet
+from gans.evaluation.views import View
 from gans.inference.sampling import Sampler
-from gans.views import View
 
 
 class Looking(NamedTuple):
     """Through which network, at how many images.
 
     Attributes:
-      net: a loader in `gans.features`, as in "classifier.load".
+      net: a loader in `gans.evaluation.features`, as in "classifier.load".
       weights: what it loads.
       num_fake: how many generated images.
       num_real: how many real ones, at most; all of the split if 0.
