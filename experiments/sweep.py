@@ -36,7 +36,7 @@ flags.mark_flags_as_required(["config", "sweep", "workdir"])
 
 
 def main() -> int:
-    from gans import sweep
+    from gans.training.sweeps import sweep
 
     flag = flags.FLAGS["config"]
     return sweep.run(
@@ -52,10 +52,10 @@ def main() -> int:
 
 def _launch(trainings, folder: Path, done: int) -> int:
     if _LAUNCHER.value == "slurm":
-        from gans.launchers import slurm
+        from gans.training.sweeps import slurm
 
         return slurm.launch(trainings, folder, parameters=_SLURM.value, extra=_SBATCH.value)
-    from gans.launchers import local
+    from gans.training.sweeps import local
 
     return local.launch(trainings, folder, parallel=_PARALLEL.value, done=done)
 

@@ -26,9 +26,10 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import hosts, replicas, train
+    from gans import hosts
     from gans.config import build
     from gans.runs import writers
+    from gans.training import replicas, train
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     with cli.together():

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans import comparing, launching, sweeps
+from gans import comparing
 from gans.config import schema
 from gans.errors import UserError
 from gans.groups import Run, read_run
 from gans.runs import standing
+from gans.training.sweeps import launching, plan
 
 FINISHED, UNFINISHED, FAILED, WAITING = "trained", "unfinished", "failed", "not begun"
 
@@ -169,7 +170,7 @@ def varied(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
         if len(set(values)) > 1:
             rows.setdefault(json.dumps(values), []).append(field)
     together = [sorted(fields, key=lambda x: (x.count("."), len(x))) for fields in rows.values()]
-    names = sweeps.short_names([fields[0] for fields in together])
+    names = plan.short_names([fields[0] for fields in together])
     return {names[fields[0]]: tuple(fields) for fields in together}
 
 

@@ -62,7 +62,8 @@ def connect(
     if coordinator is not None and process_id is not None:
         _reach(coordinator, process_id, timeout)
     # JAX would watch for SIGTERM itself, and count the calls of orbax, which asks it at each save,
-    # and of `gans.stopping` as one: after a save no process ever came to the count agreed upon.
+    # and of `gans.training.stopping` as one: after a save no process ever came to the count agreed
+    # upon.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         with _in_time(timeout, num_processes):

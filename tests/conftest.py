@@ -114,7 +114,7 @@ def torch_fidelity():
 def cycle_run(tmp_path_factory):
     """The run folder of a small CycleGAN, with checkpoints of steps 2 and 4."""
     from configs import cyclegan_small
-    from gans import train
+    from gans.training import train
 
     config = cyclegan_small.get_config("test")
     config.mesh.data = 1

@@ -12,8 +12,8 @@ from gans import charts, collect, collecting
 from gans.collecting import FAILED, FINISHED, UNFINISHED, WAITING
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.launching import LOG
 from gans.runs import run_folder
+from gans.training.sweeps.launching import LOG
 
 PROTOCOL = {"net": "classifier.load", "num_fake": 24, "averaged": True}
 

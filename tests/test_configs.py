@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from gans import train
 from gans.config import build, schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.runs import run_folder
+from gans.training import train
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")

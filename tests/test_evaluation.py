@@ -9,12 +9,12 @@ import pytest
 from ml_collections import ConfigDict
 
 import gans
-from gans import train
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation import evaluate, runner
 from gans.runs import best, evaluation_record, run_folder
 from gans.runs.checkpoints import Checkpoints
+from gans.training import train
 
 
 def line(step, evaluator="quality", seed=0, **values):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import gans
-from gans import train
 from gans.errors import UserError
 from gans.inference import export, sampling, translating
+from gans.training import train
 
 # What a user runs elsewhere: nothing of this package.
 ALONE = """

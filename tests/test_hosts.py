@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import hosts, parallel, train
+from gans import hosts, parallel
 from gans.errors import UserError
 from gans.runs import evaluation_record, run_folder
+from gans.training import train
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small
 # that hardly ever a leaky ReLU is given a zero, to rounding: one that takes the other side moves

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from configs import cyclegan_monet2photo_resnet, dcgan_digits
-from gans import train
 from gans.config import build
 from gans.data import unpaired
 from gans.errors import UserError
 from gans.inference import import_run
 from gans.runs import run_folder
 from gans.runs.checkpoints import Checkpoints
+from gans.training import train
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from configs import dcgan_digits
-from gans import train
 from gans.inference import sampling
+from gans.training import train
 
 
 def experiment():

@@ -11,10 +11,9 @@ import time
 import pytest
 import submitit
 
-from gans import launching
 from gans.errors import UserError
-from gans.launchers import local, slurm
-from gans.launching import Failed, Training
+from gans.training.sweeps import launching, local, slurm
+from gans.training.sweeps.launching import Failed, Training
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -71,7 +70,8 @@ def test_signals_to_anyone_any_number_of_times_save_once(tmp_path, everyone):
     workdir = tmp_path / "run"
     job = training(workdir, "stub")
     code = (
-        f"from gans.launching import Training; from pathlib import Path; import sys\n"
+        "import sys; from pathlib import Path\n"
+        "from gans.training.sweeps.launching import Training\n"
         f"sys.exit(Training(Path({str(workdir)!r}), {job.command!r})())"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
@@ -102,8 +102,8 @@ def test_control_c_at_the_terminal_saves_and_says_how_to_go_on(tmp_path):
     code = textwrap.dedent(f"""
         import sys
         from pathlib import Path
-        from gans.launchers import local
-        from gans.launching import Training
+        from gans.training.sweeps import local
+        from gans.training.sweeps.launching import Training
         jobs = [Training(Path({str(tmp_path)!r}) / name, {job.command!r}) for name in ("stub", "b")]
         sys.exit(local.launch(jobs, Path({str(tmp_path / "files")!r}), parallel=1))
     """)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from configs import cyclegan_monet2photo, cyclegan_monet2photo_resnet, dcgan_cifar10, dcgan_digits
-from gans import replicas
 from gans.config import schema
 from gans.data import arrays, unpaired
 from gans.data.source import DataInfo
 from gans.runs import lengths, run_folder
+from gans.training import replicas
 
 IMAGES = np.zeros((7, 8, 8, 3), np.uint8)
 PAIR = unpaired.source(IMAGES, IMAGES[:4], image_size=8)  # an epoch of 7

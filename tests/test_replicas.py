@@ -5,10 +5,11 @@ import json
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import parallel, replicas, train
+from gans import parallel
 from gans.config import build
 from gans.errors import UserError
 from gans.runs import run_folder
+from gans.training import replicas, train
 
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small
 # that hardly ever a ReLU is given a zero, to rounding, and takes the other side.

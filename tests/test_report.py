@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from gans import charts, collect, compare, exhibits, parallel, report, train
+from gans import charts, collect, compare, exhibits, parallel, report
 from gans.comparing import Point
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
@@ -21,6 +21,7 @@ from gans.evaluation.features import classifier
 from gans.groups import read
 from gans.inference import sampling
 from gans.runs import run_folder
+from gans.training import train
 
 _VOID = {"meta", "img", "wbr", "br"}
 

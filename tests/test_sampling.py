@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import gans
-from gans import train
 from gans.errors import UserError
 from gans.files import writing
 from gans.inference import sampling
 from gans.runs import run_folder
 from gans.runs.checkpoints import Checkpoints
+from gans.training import train
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from gans import parallel, stopping
+from gans import parallel
+from gans.training import stopping
 
 # Sends itself what it is told to, and ends well if none of it ends it.
 CODE = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gans.stopwatch import Stopwatch
+from gans.training.stopwatch import Stopwatch
 
 
 def test_only_the_time_of_chunks_counts_and_not_the_first():

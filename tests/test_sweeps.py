@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from gans import sweep, sweeps
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
+from gans.training.sweeps import plan, sweep
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
@@ -23,7 +23,7 @@ def test_sweeps_are_combined_as_their_product(config):
         "a": [{"loss.adversarial": "hinge"}, {"loss.adversarial": "minimax"}],
         "b": [{"seed": 0}, {"seed": 1}],
     }
-    points = sweeps.points(config, given)
+    points = plan.points(config, given)
     assert flat(points) == [
         ("adversarial=hinge,seed=0", {"loss.adversarial": "hinge", "seed": 0}),
         ("adversarial=hinge,seed=1", {"loss.adversarial": "hinge", "seed": 1}),
@@ -48,16 +48,16 @@ def test_sweeps_are_combined_as_their_product(config):
     ],
 )
 def test_a_name_is_short_and_tells_the_fields_apart(values, name):
-    assert sweeps.name(values) == name
+    assert plan.name(values) == name
 
 
 def test_a_name_is_good_for_a_folder(tmp_path):
     odd = "a/b c=d,é\n.."
-    name = sweeps.name({"data.data_dir": odd})
+    name = plan.name({"data.data_dir": odd})
     (tmp_path / name).mkdir()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert unquote(name) == f"data_dir={odd}"
-    long = [sweeps.name({"data.data_dir": "x" * 300 + end}) for end in "ab"]
+    long = [plan.name({"data.data_dir": "x" * 300 + end}) for end in "ab"]
     assert len(set(long)) == 2 and max(map(len, long)) <= 150
 
 
@@ -73,18 +73,18 @@ def test_a_name_is_good_for_a_folder(tmp_path):
 )
 def test_what_does_not_fit_the_config_is_one_sentence(config, given, sentence):
     with pytest.raises(UserError, match=sentence):
-        sweeps.points(config, given, fixed=["train.log_every"])
+        plan.points(config, given, fixed=["train.log_every"])
 
 
 def test_an_unknown_sweep_names_the_known_ones(tmp_path):
     path = tmp_path / "x.py"
     path.write_text("def sweep_b(): yield {}\ndef sweep_a(): yield {}\ndef sweep_c(): yield 3\n")
     with pytest.raises(UserError, match="no sweep 'd'; it has a, b, c"):
-        sweeps.read(path, ["a", "d"])
+        plan.read(path, ["a", "d"])
     with pytest.raises(UserError, match="Name a sweep; .* has a, b, c"):
-        sweeps.read(path, [])
+        plan.read(path, [])
     with pytest.raises(UserError, match="sweep_c .* must yield dicts"):
-        sweeps.read(path, ["c"])
+        plan.read(path, ["c"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,8 +93,8 @@ def test_every_sweep_of_every_config_fits_it(name):
     found = [x.removeprefix("sweep_") for x in vars(module) if x.startswith("sweep_")]
     assert {"seed", "learning_rate"} <= set(found)
     config = module.get_config()
-    for each, points in sweeps.read(CONFIGS / f"{name}.py", found).items():
-        made = sweeps.points(config, {each: points})
+    for each, points in plan.read(CONFIGS / f"{name}.py", found).items():
+        made = plan.points(config, {each: points})
         assert len(made) == len(points) > 1
         if each == "adversarial":
             assert {point["loss.adversarial"] for point in points} == set(LOSSES)

@@ -10,11 +10,12 @@ import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 from PIL import Image
 
-from gans import loop, parallel, recorder, train
+from gans import parallel
 from gans.config import build
 from gans.data import pipeline
 from gans.errors import UserError
 from gans.runs import standing, writers
+from gans.training import loop, recorder, train
 
 
 def leaves(state):

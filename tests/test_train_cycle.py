@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gans import train
 from gans.data import arrays, photographs
 from gans.errors import UserError
 from gans.games.cycle import D_TERMS, G_TERMS
+from gans.training import train
 
 STEPS, SIZE = 10, 8
 

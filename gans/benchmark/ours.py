@@ -80,7 +80,7 @@ class Side:
 
 
 class Training(Side):
-    """Iterations of training, in the chunks and over the devices that `gans.train` runs them.
+    """Iterations of training, in the chunks and over the devices that training runs them.
 
     As there, the host is one chunk behind: it waits for the metrics of a chunk when the next
     one is on its way.

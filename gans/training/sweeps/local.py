@@ -19,9 +19,9 @@ from pathlib import Path
 import submitit
 from tqdm import tqdm
 
-from gans import stopping
 from gans.errors import UserError
-from gans.launching import LOG, Share, Training, tail
+from gans.training import stopping
+from gans.training.sweeps.launching import LOG, Share, Training, tail
 
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 _YEAR = 60 * 24 * 365  # minutes

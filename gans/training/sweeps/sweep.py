@@ -8,13 +8,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans import sweeps
 from gans.config import ranges, schema
 from gans.errors import UserError
 from gans.files import paths
-from gans.launching import Training
 from gans.runs import standing
-from gans.sweeps import Point
+from gans.training.sweeps import plan
+from gans.training.sweeps.launching import Training
+from gans.training.sweeps.plan import Point
 
 FOLDER = ".launcher"
 
@@ -54,7 +54,7 @@ def run(
     workdir = paths.expanded(workdir)
     # The file is what is before the form's colon, if any.
     file = path if paths.expanded(path).is_file() else path.rpartition(":")[0]
-    points = sweeps.points(config, sweeps.read(paths.expanded(file), names), fixed)
+    points = plan.points(config, plan.read(paths.expanded(file), names), fixed)
     for point in points:
         ranges.check(schema.flatten(point.config.to_dict()))
     if workdir.is_file():

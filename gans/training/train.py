@@ -14,20 +14,21 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import hosts, parallel, stopping
+from gans import hosts, parallel
 from gans.config import build, schema
 from gans.core.state import GanState
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.files import paths
-from gans.loop import Loop
-from gans.progress import Progress
-from gans.recorder import Recorder
 from gans.runs import best, evaluation_record, lengths, run_folder
 from gans.runs.checkpoints import Checkpoints
 from gans.runs.writers import NoWriter, RunWriter, say
-from gans.setup import Setup, set_up
+from gans.training import stopping
+from gans.training.loop import Loop
+from gans.training.progress import Progress
+from gans.training.recorder import Recorder
+from gans.training.setup import Setup, set_up
 
 
 class Interrupted(Exception):

@@ -19,14 +19,14 @@ from gans.core.types import Metrics
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation.runner import Judge
-from gans.progress import Progress
 from gans.runs import evaluation_record
 from gans.runs.best import Best
 from gans.runs.checkpoints import Checkpoints
 from gans.runs.standing import unjudged
 from gans.runs.writers import RunWriter
-from gans.stopping import Abandoned, Watch
-from gans.stopwatch import Stopwatch
+from gans.training.progress import Progress
+from gans.training.stopping import Abandoned, Watch
+from gans.training.stopwatch import Stopwatch
 
 
 class Boundary(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
-from gans.stopwatch import Lap
+from gans.training.stopwatch import Lap
 
 
 class Progress:

@@ -2,8 +2,8 @@
 
 What it prints goes into `train.log` in its run folder. Jobs import this module, so it is quick to.
 
-Whoever runs the job - a batch system, or `gans.launchers.local` - may signal this process, its
-child or both, once or many times; the child must hear of it just once, because the third signal
+Whoever runs the job - a batch system, or `gans.training.sweeps.local` - may signal this process,
+its child or both, once or many times; the child must hear of it just once, because the third signal
 ends training without saving. So the child is started deaf to SIGTERM, SIGUSR2 and SIGHUP, and is
 sent one SIGINT, which saves as SIGTERM does.
 """

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import hosts, parallel, stopping
+from gans import hosts, parallel
 from gans.config import build, schema
 from gans.core.state import GanState
 from gans.core.types import Batch, Metrics
@@ -27,15 +27,16 @@ from gans.core.update import update
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
 from gans.files import paths
-from gans.loop import Loop
-from gans.progress import Progress
-from gans.recorder import Boundary, Recorder, snapshot
 from gans.runs import best, evaluation_record, lengths, run_folder
 from gans.runs.checkpoints import Checkpoints, Restored
 from gans.runs.writers import RunWriter, say
-from gans.setup import Setup, set_up
-from gans.stopping import Watch
-from gans.train import Interrupted
+from gans.training import stopping
+from gans.training.loop import Loop
+from gans.training.progress import Progress
+from gans.training.recorder import Boundary, Recorder, snapshot
+from gans.training.setup import Setup, set_up
+from gans.training.stopping import Watch
+from gans.training.train import Interrupted
 
 
 def seeds(config: ConfigDict, count: int) -> dict[str, ConfigDict]:
@@ -58,7 +59,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
       workdirs: the run folder of each.
 
     Raises:
-      UserError: as `gans.train.run`; the configs differ in more; or a run diverged.
+      UserError: as `gans.training.train.run`; the configs differ in more; or a run diverged.
       Interrupted: SIGTERM, SIGHUP or Ctrl-C came.
     """
     if hosts.are_several():

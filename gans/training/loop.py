@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import jax
 import numpy as np
 
-from gans import stopping
 from gans.core.schedule import is_due
 from gans.core.state import GanState
 from gans.core.types import Metrics
 from gans.data.pipeline import Feed
-from gans.recorder import Boundary
-from gans.setup import Setup
+from gans.training import stopping
+from gans.training.recorder import Boundary
+from gans.training.setup import Setup
 
 
 class Loop:

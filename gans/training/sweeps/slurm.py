@@ -22,7 +22,7 @@ from submitit.helpers import Checkpointable
 from gans.errors import UserError
 from gans.files import reading
 from gans.files.writing import write_json
-from gans.launching import LOG, Training
+from gans.training.sweeps.launching import LOG, Training
 
 _JOBS = "jobs.json"
 

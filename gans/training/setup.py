@@ -21,7 +21,7 @@ from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.evaluation.runner import Judge
 from gans.evaluation.subject import Reference
-from gans.recorder import snapshot
+from gans.training.recorder import snapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Setup:
       advance: `(state, feed) -> (state, metrics)`, a chunk of steps that donates the state.
       preview: makes the samples.
       show: `nets -> images`, the preview compiled.
-      snapshot: see `gans.recorder.snapshot`.
+      snapshot: see `gans.training.recorder.snapshot`.
       reference: the real images to the evaluators.
       judge: the evaluators.
     """

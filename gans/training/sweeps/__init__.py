@@ -1,0 +1,1 @@
+"""Many trainings from one config: which they are, and where each of them runs."""
