@@ -20,8 +20,8 @@ _OUT = cli.define_paths("out", "A file to write: .html or .csv. May be given twi
 
 
 def main(arguments: list[str]) -> None:
-    from gans import collect
     from gans.errors import UserError
+    from gans.reports import collect
 
     if len(arguments) != 1:
         raise UserError("Name one folder, the --workdir of a sweep, as in runs/lr.")

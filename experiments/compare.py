@@ -25,7 +25,7 @@ _PICTURES = flags.DEFINE_bool("pictures", True, "Whether the page has pictures."
 
 
 def main(arguments: list[str]) -> None:
-    from gans import compare
+    from gans.reports import compare
 
     table = compare.run([Path(path) for path in arguments], _OUT.value, pictures=_PICTURES.value)
     print(table, end="")

@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from gans import charts, collect, collecting
-from gans.collecting import FAILED, FINISHED, UNFINISHED, WAITING
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.reports import charts, collect, collecting
+from gans.reports.collecting import FAILED, FINISHED, UNFINISHED, WAITING
 from gans.runs import run_folder
 from gans.training.sweeps.launching import LOG
 

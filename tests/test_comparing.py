@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from gans import comparing, digest, groups
 from gans.config import schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.reports import comparing, digest, groups
 
 PROTOCOL = {"net": "classifier", "weights": "ab" * 32, "num_fake": 24, "averaged": False}
 

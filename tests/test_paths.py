@@ -10,7 +10,6 @@ from absl import flags
 
 import gans
 from experiments import cli
-from gans import collect, compare
 from gans.data import cifar10
 from gans.data.io import image_files
 from gans.errors import UserError
@@ -18,6 +17,7 @@ from gans.evaluation import evaluate
 from gans.evaluation.features import classifier, inception
 from gans.files import cache, paths
 from gans.inference import export, import_run
+from gans.reports import collect, compare
 from gans.training import train
 from gans.training.sweeps import sweep
 

@@ -13,13 +13,14 @@ import jax
 import numpy as np
 import pytest
 
-from gans import charts, collect, compare, exhibits, parallel, report
-from gans.comparing import Point
+from gans import parallel
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.evaluation.features import classifier
-from gans.groups import read
 from gans.inference import sampling
+from gans.reports import charts, collect, compare, exhibits, report
+from gans.reports.comparing import Point
+from gans.reports.groups import read
 from gans.runs import run_folder
 from gans.training import train
 

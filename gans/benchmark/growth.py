@@ -13,8 +13,8 @@ from gans.benchmark import cases, measure, run
 from gans.benchmark.cases import Case
 from gans.benchmark.run import How, Say
 from gans.benchmark.workers import Worker
-from gans.charts import COLOURS
 from gans.errors import UserError
+from gans.reports.charts import COLOURS
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 IMAGE_SIZES = (16, 32, 64, 128)

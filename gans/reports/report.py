@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from gans import charts, digest, pages
-from gans.comparing import Point
-from gans.exhibits import Strips
-from gans.groups import Group, differing
+from gans.reports import charts, digest, pages
+from gans.reports.comparing import Point
+from gans.reports.exhibits import Strips
+from gans.reports.groups import Group, differing
 
 Curves = Mapping[str, Mapping[str, Sequence[Point]]]
 

@@ -17,10 +17,10 @@ from gans.evaluation import views
 from gans.evaluation.features.network import FeatureNet
 from gans.evaluation.metrics import neighbours
 from gans.evaluation.subject import Reference
-from gans.groups import Run
 from gans.inference import grids
 from gans.inference.sampling import Sampler
 from gans.parallel import Devices
+from gans.reports.groups import Run
 
 SEED = 0  # of the latent vectors, the same for all
 COLUMNS = 8

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gans import comparing, digest, exhibits, groups, parallel, report
+from gans import parallel
 from gans.errors import UserError
 from gans.evaluation.subject import Reference
 from gans.files.paths import expanded
 from gans.files.writing import atomic, write_json
-from gans.groups import Group, Run
 from gans.inference import sampling, translating
-from gans.report import Pictures
+from gans.reports import comparing, digest, exhibits, groups, report
+from gans.reports.groups import Group, Run
+from gans.reports.report import Pictures
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans import comparing
 from gans.config import schema
 from gans.errors import UserError
-from gans.groups import Run, read_run
+from gans.reports import comparing
+from gans.reports.groups import Run, read_run
 from gans.runs import standing
 from gans.training.sweeps import launching, plan
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from gans import charts, collecting, comparing, digest, pages
-from gans.collecting import Column, Entry
+from gans.reports import charts, collecting, comparing, digest, pages
+from gans.reports.collecting import Column, Entry
 
 
 class Ranking(NamedTuple):

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gans.comparing import Point
+from gans.reports.comparing import Point
 
 # Okabe and Ito's colours, which the colour-blind tell apart, darkest first; and for print in grey,
 # dashes.

@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 import pydantic
 from typing_extensions import TypedDict
 
-from gans.comparing import Table, better, short
 from gans.errors import UserError
 from gans.files import reading
 from gans.files.reading import Number
-from gans.groups import Group
+from gans.reports.comparing import Table, better, short
+from gans.reports.groups import Group
 
 ARROWS = {"lower": "↓", "higher": "↑", "near 1": "→ 1", "": ""}
 NONE = "–"

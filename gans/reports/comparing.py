@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans.evaluation.metrics import intervals
-from gans.evaluation.metrics.intervals import Difference, Summary
-from gans.groups import Group, Lines, Run
+from gans.reports import intervals
+from gans.reports.groups import Group, Lines, Run
+from gans.reports.intervals import Difference, Summary
 from gans.runs import evaluation_record
 
 # In the order of the columns, with which way is better; the rest follow.

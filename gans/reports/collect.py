@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gans import collecting, comparing, ranking
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import atomic
-from gans.ranking import Ranking
+from gans.reports import collecting, comparing, ranking
+from gans.reports.ranking import Ranking
 
 
 def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) -> str:
