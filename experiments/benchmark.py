@@ -48,7 +48,7 @@ _FIGURE = cli.define_path("figure", None, "A file to draw the growth in: .svg or
 
 
 def main(arguments: list[str]) -> None:
-    from gans.benchmark import growth, report
+    from experiments.studies.benchmark import growth, report
     from gans.errors import UserError
     from gans.files import writing
 
@@ -80,7 +80,7 @@ def _file(arguments: list[str]) -> Path:
 
 def _measured(out: Path | None) -> dict:
     """What the flags ask for; cases that are done are in `out` while others are timed."""
-    from gans.benchmark import growth, machine, run, startup
+    from experiments.studies.benchmark import growth, machine, run, startup
     from gans.errors import UserError
     from gans.files import writing
 
@@ -101,7 +101,7 @@ def _measured(out: Path | None) -> dict:
 
 
 def _cases() -> list:
-    from gans.benchmark import cases
+    from experiments.studies.benchmark import cases
     from gans.errors import UserError
 
     if bool(_CASES.value) == bool(_CONFIG.value):
@@ -123,7 +123,7 @@ def _cases() -> list:
 
 
 def _named(name: str, task: str, config: str, changes: dict):
-    from gans.benchmark import cases
+    from experiments.studies.benchmark import cases
 
     module = importlib.import_module(f"configs.{config}")
     return cases.make(name, task, module.get_config(), changes)

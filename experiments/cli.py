@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from gans import machine, runtime
+from experiments import machine, runtime
 from gans.errors import UserError
 from gans.files import paths
 
@@ -29,7 +29,7 @@ flags.disclaim_key_flags()
 def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
     """Parses the flags and calls `main`; a user's mistake becomes one sentence and exit status 2.
 
-    So does what the machine refuses: see `gans.machine`.
+    So does what the machine refuses: see `experiments.machine`.
 
     Args:
       main: what the command does; returns its exit status, None being 0.

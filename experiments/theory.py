@@ -20,9 +20,9 @@ def main() -> None:
 
     from tqdm import tqdm
 
+    from experiments.studies.theory import report
+    from experiments.studies.theory.studies import Sizes
     from gans.files import writing
-    from gans.theory import report
-    from gans.theory.studies import Sizes
 
     sizes = Sizes()
     with tqdm(desc="theory", total=sizes.total, unit="step", disable=None) as bar:

@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from gans.benchmark import agreement, cases, flops, growth, measure, ours, report, run
-from gans.benchmark.peers import build, games, layers, sides
-from gans.benchmark.run import How
-from gans.benchmark.variants import Variant, variants
-from gans.benchmark.workers import Failed, Worker
+from experiments.studies.benchmark import (
+    agreement,
+    cases,
+    flops,
+    growth,
+    measure,
+    ours,
+    report,
+    run,
+)
+from experiments.studies.benchmark.peers import build, games, layers, sides
+from experiments.studies.benchmark.run import How
+from experiments.studies.benchmark.variants import Variant, variants
+from experiments.studies.benchmark.workers import Failed, Worker
 from gans.errors import UserError
 
 EAGER = Variant("contiguous")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from experiments.studies.theory import densities, report, studies
+from experiments.studies.theory.networks import Rising
+from experiments.studies.theory.training import Match, game, generated_density, without_generator
 from gans.files import writing
-from gans.theory import densities, report, studies
-from gans.theory.networks import Rising
-from gans.theory.training import Match, game, generated_density, without_generator
 
 LINE = studies.LINE
 SMALL = studies.Sizes(

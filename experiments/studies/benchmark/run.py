@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from gans.benchmark import agreement, machine, measure
-from gans.benchmark.cases import Case
-from gans.benchmark.variants import Variant, variants
-from gans.benchmark.workers import Failed, Worker
+from experiments.studies.benchmark import agreement, machine, measure
+from experiments.studies.benchmark.cases import Case
+from experiments.studies.benchmark.variants import Variant, variants
+from experiments.studies.benchmark.workers import Failed, Worker
 from gans.errors import UserError
 
 SETTLE = 0.25
 """Seconds before a block: threads of the other side spin for up to 0.2 after their last work."""
 
-OURS = "gans.benchmark.ours:side"
-_PEERS = "gans.benchmark.peers.sides:"
+OURS = "experiments.studies.benchmark.ours:side"
+_PEERS = "experiments.studies.benchmark.peers.sides:"
 _COMPARED = ("train", "sample", "translate")
 _BUSY = 0.2  # of the cores, from which on the numbers come with a caution
 # Whole numbers of 255: one is what rounding may make of numbers that are alike.
@@ -109,7 +109,7 @@ def ceilings(cases: Sequence[Case], how: How) -> tuple[list[dict[str, Any]], boo
       These, and whether the other side sees a GPU.
     """
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(Worker("gans.benchmark.ceiling:Ours"))
+        ours = stack.enter_context(Worker("experiments.studies.benchmark.ceiling:Ours"))
         theirs = stack.enter_context(Worker(f"{_PEERS}Probe")) if how.against else None
         found = []
         for dtype in sorted({_dtype(case) for case in cases}):

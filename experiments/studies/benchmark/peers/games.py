@@ -14,7 +14,7 @@ import torch
 from ml_collections import ConfigDict
 from torch import nn
 
-from gans.benchmark.peers import build
+from experiments.studies.benchmark.peers import build
 from gans.errors import UserError
 
 Tensors = Mapping[str, torch.Tensor]

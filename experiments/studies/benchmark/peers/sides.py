@@ -1,4 +1,4 @@
-"""PyTorch's side of each task, with the methods of our sides: see `gans.benchmark.ours`.
+"""PyTorch's side of each task, with the methods of our sides: see `benchmark.ours`.
 
 Instead of `question` it has `answer`, which computes what ours was asked.
 """
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from gans.benchmark import data, machine
-from gans.benchmark.cases import Case
-from gans.benchmark.ceiling import LARGE, SMALL, best
-from gans.benchmark.peers import build, games, layers
-from gans.benchmark.variants import Variant
+from experiments.studies.benchmark import data, machine
+from experiments.studies.benchmark.cases import Case
+from experiments.studies.benchmark.ceiling import LARGE, SMALL, best
+from experiments.studies.benchmark.peers import build, games, layers
+from experiments.studies.benchmark.variants import Variant
 from gans.data.source import Source
 
 _BATCH = 256  # images sampled at once, as by ours
@@ -273,7 +273,7 @@ def _without_dropout(nets):
 
 
 class Probe:
-    """What PyTorch finds here, and the most it was seen to do: see `gans.benchmark.ceiling`."""
+    """What PyTorch finds here, and the most it was seen to do: see `benchmark.ceiling`."""
 
     def has_gpu(self) -> bool:
         """Whether there is one."""

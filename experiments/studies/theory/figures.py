@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gans.theory import densities
-from gans.theory.studies import LINE, Course, Duel, p
+from experiments.studies.theory import densities
+from experiments.studies.theory.studies import LINE, Course, Duel, p
 
 # Okabe and Ito's colours, which the colour-blind tell apart too.
 _DATA, _GENERATED, _LEARNED, _BEST = "#0072b2", "#d55e00", "#009e73", "#222222"

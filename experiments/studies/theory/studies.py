@@ -12,12 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.studies.theory import densities
+from experiments.studies.theory.networks import Rising
+from experiments.studies.theory.training import (
+    Match,
+    game,
+    generated_density,
+    logits,
+    without_generator,
+)
 from gans.core.state import GanState, NetState
 from gans.core.types import Nets
 from gans.losses.adversarial import LOSSES
-from gans.theory import densities
-from gans.theory.networks import Rising
-from gans.theory.training import Match, game, generated_density, logits, without_generator
 
 DATA = densities.Mixture(
     weights=(0.3, 0.45, 0.25), means=(-2.2, 0.0, 2.2), deviations=(0.5, 0.6, 0.45)

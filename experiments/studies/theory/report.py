@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gans.theory import densities, figures, studies
-from gans.theory.studies import LINE, Course, Duel, Sizes, Tick
+from experiments.studies.theory import densities, figures, studies
+from experiments.studies.theory.studies import LINE, Course, Duel, Sizes, Tick
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gans.benchmark.peers.layers import FromMap, ToMap, UpsampleConv, batch_norm
+from experiments.studies.benchmark.peers.layers import FromMap, ToMap, UpsampleConv, batch_norm
 
 
 class Generator(nn.Module):

@@ -1,4 +1,4 @@
-"""Our side of each task, as the commands run it; `gans.benchmark.peers.sides` is the other.
+"""Our side of each task, as the commands run it; `peers.sides` is the other.
 
 Every side has the methods
 
@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.studies.benchmark import data, flops, machine
+from experiments.studies.benchmark.cases import Case
 from gans import parallel
-from gans.benchmark import data, flops, machine
-from gans.benchmark.cases import Case
 from gans.config import build
 from gans.core.state import GanState, NetState
 from gans.core.types import Game

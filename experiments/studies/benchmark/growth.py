@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans.benchmark import cases, measure, run
-from gans.benchmark.cases import Case
-from gans.benchmark.run import How, Say
-from gans.benchmark.workers import Worker
+from experiments.studies.benchmark import cases, measure, run
+from experiments.studies.benchmark.cases import Case
+from experiments.studies.benchmark.run import How, Say
+from experiments.studies.benchmark.workers import Worker
 from gans.errors import UserError
 from gans.reports.charts import COLOURS
 

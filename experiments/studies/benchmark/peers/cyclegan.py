@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gans.benchmark.peers.layers import InstanceNorm, doubling, named
+from experiments.studies.benchmark.peers.layers import InstanceNorm, doubling, named
 
 _DROPOUT_BLOCKS = 3
 

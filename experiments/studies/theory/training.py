@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.studies.theory import densities
+from experiments.studies.theory.networks import Discriminator, Rising
 from gans.core.optim import optimizer
 from gans.core.state import GanState, NetState, create_state
 from gans.core.types import Batch, Game
 from gans.core.update import update
 from gans.games import latent
 from gans.losses.adversarial import LOSSES
-from gans.theory import densities
-from gans.theory.networks import Discriminator, Rising
 
 # Beyond these a standard normal number comes once in 10^23 draws.
 _LATENT = np.linspace(-10.0, 10.0, 20001)

@@ -4,7 +4,7 @@ Two frameworks in one process would disturb each other: each has threads for all
 spin for a while when their work is done, and an allocator of its own, and nobody could say
 which of them took the memory. So each has a process, which sleeps on a pipe while the
 other's is timed. Nothing is timed across the pipe: a process reads its own clock. Either
-side inherits what the command has set: see `gans.runtime`.
+side inherits what the command has set: see `experiments.runtime`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 from ml_collections import ConfigDict
 from torch import nn
 
-from gans.benchmark.peers import cyclegan, dcgan
+from experiments.studies.benchmark.peers import cyclegan, dcgan
 from gans.data.source import DataInfo
 from gans.errors import UserError
 
