@@ -122,7 +122,7 @@ def together() -> Iterator[None]:
     Raises:
       UserError: they could not be joined.
     """
-    from gans import hosts
+    from gans.parallel import hosts
 
     given = [flags.FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")]
     if not flags.FLAGS.distributed:

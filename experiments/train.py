@@ -26,8 +26,8 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
-    from gans import hosts
     from gans.config import build
+    from gans.parallel import hosts
     from gans.runs import writers
     from gans.training import replicas, train
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exact_chunk, of_layer
 
-from gans import hosts, parallel
+from gans import parallel
 from gans.errors import UserError
+from gans.parallel import hosts
 from gans.runs import evaluation_record, run_folder
 from gans.training import train
 
@@ -138,13 +139,16 @@ RESAVE = """
 import sys
 from pathlib import Path
 import jax
-from gans import build, hosts, parallel, runs
+from gans import parallel
+from gans.config import build
+from gans.parallel import hosts, mesh
+from gans.runs import run_folder
 from gans.runs.checkpoints import Checkpoints
 
 run, out, coordinator, number = sys.argv[1:]
 hosts.connect(coordinator, 2, int(number))
-parallel._SMALL = 8
-config, info = runs.read_config(Path(run)), runs.read_info(Path(run))
+mesh._SMALL = 8
+config, info = run_folder.read_config(Path(run)), run_folder.read_info(Path(run))
 shapes = jax.eval_shape(build.start(config, build.game(config), info), jax.random.key(0))
 lives = parallel.shardings(shapes, parallel.make_mesh(), fsdp=True)
 target = jax.tree.map(
@@ -247,7 +251,7 @@ def test_a_coordinator_that_hangs_up_is_asked_again():
 
 
 def test_others_that_never_come_are_waited_for_so_long_and_then_said_to_lack():
-    code = f"from gans import hosts; hosts.connect('127.0.0.1:{free_port()}', 2, 0, timeout=2)"
+    code = f"from gans.parallel import hosts; hosts.connect('127.0.0.1:{free_port()}', 2, 0, timeout=2)"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )

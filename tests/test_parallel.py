@@ -146,7 +146,7 @@ def run_steps(step, state, feed):
 
 @pytest.fixture(autouse=True)
 def nothing_is_too_small_to_divide(monkeypatch):
-    monkeypatch.setattr(parallel, "_SMALL", 8)
+    monkeypatch.setattr("gans.parallel.mesh._SMALL", 8)
 
 
 @functools.cache
@@ -328,7 +328,7 @@ def test_a_batch_that_cannot_be_split_is_the_users_error():
 
 
 def test_fsdp_divides_the_largest_dimension_that_can_be(monkeypatch):
-    monkeypatch.setattr(parallel, "_SMALL", 1024)
+    monkeypatch.setattr("gans.parallel.mesh._SMALL", 1024)
     mesh = parallel.make_mesh(4)
     shapes = {
         "kernel": (3, 3, 64, 128),  # the last is the largest

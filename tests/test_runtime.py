@@ -42,7 +42,7 @@ def asks_for_large_pages():
 @pytest.mark.skipif(not asks_for_large_pages(), reason="large pages are not glibc's to ask for")
 def test_memory_of_a_step_is_used_again():
     pages = 2**26 // os.sysconf("SC_PAGESIZE")
-    keep = "from gans import runtime; runtime.keep_freed_memory()"
+    keep = "from experiments import runtime; runtime.keep_freed_memory()"
     # In the middle of many: heaps grow a few times before all pieces have their place.
     assert int(run(COMPUTE)) > pages // 2
     assert int(run(keep + COMPUTE)) < pages // 20
@@ -52,7 +52,7 @@ def test_memory_of_a_step_is_used_again():
 def test_a_program_begins_anew_with_its_arguments_and_once():
     code = (
         "import os, sys; print(os.getpid(), sys.argv[1:], flush=True);"
-        "from gans import runtime; runtime.prepare(); runtime.prepare();"
+        "from experiments import runtime; runtime.prepare(); runtime.prepare();"
         "print('glibc.malloc' in os.environ['GLIBC_TUNABLES'])"
     )
     first, again, kept = run(code, "--one=a b", "").splitlines()
@@ -62,7 +62,7 @@ def test_a_program_begins_anew_with_its_arguments_and_once():
 
 def test_memory_settings_of_ones_own_are_left_as_they_are():
     code = (
-        "import os; print('once', flush=True); from gans import runtime; runtime.prepare();"
+        "import os; print('once', flush=True); from experiments import runtime; runtime.prepare();"
         "print(os.environ['GLIBC_TUNABLES'])"
     )
     own = "glibc.malloc.tcache_count=3"
@@ -71,7 +71,7 @@ def test_memory_settings_of_ones_own_are_left_as_they_are():
 
 def test_programs_are_found_again(tmp_path):
     code = (
-        "from gans import runtime; runtime.prepare()"
+        "from experiments import runtime; runtime.prepare()"
         + """
 import jax, jax.numpy as jnp
 hits = []
@@ -88,7 +88,7 @@ print(sum(name == "/jax/compilation_cache/cache_hits" for name in hits))
 
 def test_programs_are_kept_beside_those_of_others(tmp_path):
     code = (
-        "from gans import runtime; runtime.keep_programs(); "
+        "from experiments import runtime; runtime.keep_programs(); "
         "import sys; sys.stderr = sys.stdout; import jax; "
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0); "
         "print(jax.jit(lambda x: x * 3 + 1)(2.0))"
@@ -102,7 +102,7 @@ def test_programs_are_kept_beside_those_of_others(tmp_path):
 
 def test_a_cache_of_ones_own_is_left_as_it_is(tmp_path):
     code = (
-        "import os; from gans import runtime; runtime.keep_programs();"
+        "import os; from experiments import runtime; runtime.keep_programs();"
         "print({k: v for k, v in os.environ.items() if 'CACHE' in k and k.startswith('JAX_')})"
     )
     own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}

@@ -15,7 +15,7 @@ from gans.training import stopping
 # Sends itself what it is told to, and ends well if none of it ends it.
 CODE = """
 import signal, sys
-from gans import stopping
+from gans.training import stopping
 # Whoever runs the tests may have said nohup, too.
 signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[1] == "nohup" else signal.SIG_DFL)
 with stopping.received("Stopping.") as numbers:

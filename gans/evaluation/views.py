@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gans import hosts, parallel
+from gans import parallel
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.evaluation.features.network import FeatureNet
@@ -25,6 +25,7 @@ from gans.evaluation.metrics.frechet import Moments
 from gans.files import archives, cache
 from gans.files.writing import atomic
 from gans.inference.sampling import Sampler, latents, render
+from gans.parallel import hosts
 
 BLOCK = 200  # images at once on a device
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jax
 from ml_collections import ConfigDict
 
-from gans import hosts
+from gans.parallel import hosts
 from gans.runs.checkpoints import Checkpoints
 from gans.runs.checkpoints import Restored
 from gans.config import build, schema

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import hosts
 from gans.core.schedule import is_due
 from gans.core.state import GanState, NetState
 from gans.core.types import Metrics
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation.runner import Judge
+from gans.parallel import hosts
 from gans.runs import evaluation_record
 from gans.runs.best import Best
 from gans.runs.checkpoints import Checkpoints

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans import hosts, parallel
+from gans import parallel
 from gans.config import build, schema
 from gans.core.state import GanState
 from gans.core.types import Batch, Metrics
@@ -27,6 +27,7 @@ from gans.core.update import update
 from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
 from gans.files import paths
+from gans.parallel import hosts
 from gans.runs import best, evaluation_record, lengths, run_folder
 from gans.runs.checkpoints import Checkpoints, Restored
 from gans.runs.writers import RunWriter, say

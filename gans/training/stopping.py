@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gans import hosts, parallel
+from gans import parallel
+from gans.parallel import hosts
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PATIENCE = 2  # signals that do not end the program

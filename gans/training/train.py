@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gans import hosts, parallel
+from gans import parallel
 from gans.config import build, schema
 from gans.core.state import GanState
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.files import paths
+from gans.parallel import hosts
 from gans.runs import best, evaluation_record, lengths, run_folder
 from gans.runs.checkpoints import Checkpoints
 from gans.runs.writers import NoWriter, RunWriter, say
