@@ -251,7 +251,8 @@ def test_a_coordinator_that_hangs_up_is_asked_again():
 
 
 def test_others_that_never_come_are_waited_for_so_long_and_then_said_to_lack():
-    code = f"from gans.parallel import hosts; hosts.connect('127.0.0.1:{free_port()}', 2, 0, timeout=2)"
+    address = f"127.0.0.1:{free_port()}"
+    code = f"from gans.parallel import hosts; hosts.connect({address!r}, 2, 0, timeout=2)"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
