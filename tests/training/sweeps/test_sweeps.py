@@ -10,7 +10,7 @@ from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
 from gans.training.sweeps import plan, sweep
 
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
 
 

@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     result = subprocess.run(
         [sys.executable, "-m", "experiments.theory", f"--out={tmp_path / 'file'}"],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=60,

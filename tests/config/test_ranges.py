@@ -10,7 +10,7 @@ import pytest
 from gans.config import ranges, schema
 from gans.errors import UserError
 
-FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 

@@ -13,7 +13,7 @@ from gans.errors import UserError
 from gans.runs import run_folder
 from gans.training import train
 
-FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 # Whose small form is trained to its end by `test_cli` and by the fixture `cycle_run`.
 TRAINED_ELSEWHERE = {"cgan_digits", "cyclegan_small"}

@@ -290,7 +290,7 @@ def test_the_command_prints_a_table_or_one_sentence(workdirs, tmp_path):
     def command(*arguments):
         return subprocess.run(
             [sys.executable, "-m", "experiments.compare", *map(str, arguments)],
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
             timeout=300,

@@ -37,7 +37,7 @@ CHANGES = {
     "train.sample_every": 0,
 }
 STEPS = 400
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def free_port():

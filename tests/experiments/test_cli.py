@@ -15,7 +15,7 @@ from ml_collections import config_flags
 from experiments import cli
 from gans.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def command(module, *arguments, env=None):

@@ -19,7 +19,7 @@ from gans.runs import run_folder
 from gans.runs.checkpoints import Checkpoints
 from gans.training import train
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def tensors(shapes, seed):

@@ -15,7 +15,7 @@ from gans.errors import UserError
 from gans.training.sweeps import launching, local, slurm
 from gans.training.sweeps.launching import Failed, Training
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[3]
 
 # Stands for a training: the first signal saves, and a second one would end it without.
 STUB = """

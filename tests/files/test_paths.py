@@ -105,7 +105,7 @@ def test_functions_that_write_make_their_folder_in_the_home_folder(home, monkeyp
     assert cifar10.prepare("~/data") == prepared
 
 
-_CONFIG = Path(__file__).parents[1] / "configs" / "cgan_digits.py"
+_CONFIG = Path(__file__).parents[2] / "configs" / "cgan_digits.py"
 
 
 def _digits():
