@@ -23,9 +23,56 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax._src import compiler  # noqa: E402
 
 # Eight simulated devices, for the tests of several; the others use the first.
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+class QuickCompiler:
+    """XLA with its earlier way of writing fused loops, which takes half the time to compile.
+
+    It rounds a number by where in an array it stands, so two programs that compute the same are
+    not equal to the last bit, as they are in use: tests of that are marked `as_in_use`.
+    """
+
+    _OPTION = {"xla_cpu_use_fusion_emitters": False}
+
+    def __init__(self):
+        self._options, self._added = compiler.get_compile_options, {}
+        try:
+            jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=self._OPTION)
+        except jax.errors.JaxRuntimeError:  # this XLA has but one way
+            self._OPTION = {}
+        compiler.get_compile_options = self._get
+
+    def _get(self, *args, env_options_overrides=None, **options):
+        added = self._added | (env_options_overrides or {})
+        return self._options(*args, env_options_overrides=added, **options)
+
+    def switch(self, on):
+        """Whether what is compiled from now on is compiled so; forgets what was not."""
+        added = self._OPTION if on else {}
+        if added != self._added:
+            self._added = added
+            jax.clear_caches()
+
+    def flags(self):
+        """The same for processes that tests start."""
+        return " ".join(f"--{name}={str(x).lower()}" for name, x in self._OPTION.items())
+
+
+quick_compiler = QuickCompiler()
+
+
+def pytest_runtestloop():
+    # Not before: the processes in which pytest-xdist runs tests are started with what is set.
+    os.environ["XLA_FLAGS"] += " " + quick_compiler.flags()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    quick_compiler.switch(item.get_closest_marker("as_in_use") is None)
 
 
 # Files that take half a minute and more are begun first, for the other process to end with short

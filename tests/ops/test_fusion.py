@@ -8,6 +8,8 @@ from closeness import assert_no_further, exactly
 
 from gans.ops.cpu.fusion import materialised
 
+pytestmark = pytest.mark.as_in_use
+
 ROWS, COLUMNS = 40, 300
 
 

@@ -233,6 +233,7 @@ def test_the_pools_were_filled_and_something_was_swapped():
         assert (np.asarray(pool.images) != np.asarray(state.memory[name].images)).any(), name
 
 
+@pytest.mark.as_in_use
 @pytest.mark.parametrize("form", ["pmap", "shard_map"])
 def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
     key, shape = jax.random.key(3), (BATCH, 5)
@@ -252,6 +253,7 @@ def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
     np.testing.assert_array_equal(np.asarray(shares), whole)
 
 
+@pytest.mark.as_in_use
 def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
     key = jax.random.key(3)
     split = NamedSharding(parallel.make_mesh(DEVICES), PartitionSpec(parallel.DATA))

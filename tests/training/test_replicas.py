@@ -11,6 +11,8 @@ from gans.errors import UserError
 from gans.runs import run_folder
 from gans.training import replicas, train
 
+pytestmark = pytest.mark.as_in_use
+
 # Adam would turn rounding in gradients that are zero into whole steps: SGD. And images so small
 # that hardly ever a ReLU is given a zero, to rounding, and takes the other side.
 CHANGES = {

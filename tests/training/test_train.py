@@ -83,10 +83,12 @@ def test_an_interrupted_run_saves_says_how_to_go_on_and_equals_the_whole(
     assert steps == [2, 4, 6]
 
 
-def test_streaming_trains_to_the_same_bits_as_resident_data(base, whole, tmp_path):
+@pytest.mark.as_in_use
+def test_streaming_trains_to_the_same_bits_as_resident_data(base, tmp_path):
     streamed = base.copy_and_resolve_references()
     streamed.data.resident_mib = 0
-    assert_same_bits(train.run(streamed, tmp_path), whole[1])
+    resident = train.run(base, tmp_path / "resident")
+    assert_same_bits(train.run(streamed, tmp_path / "streamed"), resident)
 
 
 def test_one_compiled_loop_trains_as_single_calls_do(base, whole, tmp_path, monkeypatch):
@@ -177,7 +179,7 @@ def test_a_folder_that_holds_what_is_not_a_run_is_refused(base, tmp_path):
 
 
 def test_a_second_process_in_the_same_folder_is_refused(base, tmp_path):
-    with train.runs.locked(tmp_path), pytest.raises(UserError, match="Another process"):
+    with train.run_folder.locked(tmp_path), pytest.raises(UserError, match="Another process"):
         train.run(base, tmp_path)
 
 
