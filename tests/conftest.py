@@ -37,13 +37,15 @@ class QuickCompiler:
     """
 
     _OPTION = {"xla_cpu_use_fusion_emitters": False}
+    _FLAG = " --xla_cpu_use_fusion_emitters=false"
 
     def __init__(self):
-        self._options, self._added = compiler.get_compile_options, {}
+        self._options, self._flags = compiler.get_compile_options, os.environ["XLA_FLAGS"]
+        self._added = {}
         try:
             jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=self._OPTION)
-        except jax.errors.JaxRuntimeError:  # this XLA has but one way
-            self._OPTION = {}
+        except jax.errors.JaxRuntimeError:
+            self._OPTION, self._FLAG = {}, ""  # this XLA has but one way
         compiler.get_compile_options = self._get
 
     def _get(self, *args, env_options_overrides=None, **options):
@@ -51,23 +53,15 @@ class QuickCompiler:
         return self._options(*args, env_options_overrides=added, **options)
 
     def switch(self, on):
-        """Whether what is compiled from now on is compiled so; forgets what was not."""
+        """Whether it is used from now on, here and in processes that tests start."""
         added = self._OPTION if on else {}
         if added != self._added:
             self._added = added
+            os.environ["XLA_FLAGS"] = self._flags + (self._FLAG if on else "")
             jax.clear_caches()
-
-    def flags(self):
-        """The same for processes that tests start."""
-        return " ".join(f"--{name}={str(x).lower()}" for name, x in self._OPTION.items())
 
 
 quick_compiler = QuickCompiler()
-
-
-def pytest_runtestloop():
-    # Not before: the processes in which pytest-xdist runs tests are started with what is set.
-    os.environ["XLA_FLAGS"] += " " + quick_compiler.flags()
 
 
 @pytest.hookimpl(tryfirst=True)

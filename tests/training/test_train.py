@@ -333,8 +333,18 @@ class Killed(BaseException):
     """Stands for a SIGKILL: nothing tidies up after it that could write."""
 
 
+@pytest.fixture(scope="module")
+def undisturbed(base, tmp_path_factory):
+    """The folder of a run that was evaluated on its way, and never stopped."""
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    train.run(evaluated(base), workdir)
+    return workdir
+
+
 @pytest.mark.parametrize("moment", ["before best", "before record", "after record", "picture"])
-def test_record_and_best_agree_wherever_a_run_is_killed(base, tmp_path, monkeypatch, moment):
+def test_record_and_best_agree_wherever_a_run_is_killed(
+    base, undisturbed, tmp_path, monkeypatch, moment
+):
     config = evaluated(base)
     owner, name = {
         "before best": (train.best.Best, "offer"),
@@ -356,11 +366,12 @@ def test_record_and_best_agree_wherever_a_run_is_killed(base, tmp_path, monkeypa
         with pytest.raises(Killed):
             train.run(config, tmp_path / "run")
     train.run(config, tmp_path / "run")
-    train.run(config, tmp_path / "whole")
-    assert record(tmp_path / "run") == record(tmp_path / "whole")
-    assert held(tmp_path / "run") == held(tmp_path / "whole")
+    assert record(tmp_path / "run") == record(undisturbed)
+    assert held(tmp_path / "run") == held(undisturbed)
     assert held(tmp_path / "run") == min(record(tmp_path / "run"), key=lambda pair: pair[1])
-    shown = [sorted(p.name for p in (tmp_path / x / "samples").iterdir()) for x in ("run", "whole")]
+    shown = [
+        sorted(p.name for p in (x / "samples").iterdir()) for x in (tmp_path / "run", undisturbed)
+    ]
     assert shown[0] == shown[1]
 
 
