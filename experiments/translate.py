@@ -33,7 +33,7 @@ from absl import flags
 from experiments import cli
 
 _WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
-_DIRECTION = flags.DEFINE_string("direction", "b_to_a", "a_to_b, or b_to_a.")
+_DIRECTION = flags.DEFINE_string("direction", "b_to_a", "Which way to translate: a_to_b or b_to_a.")
 _OUT = cli.define_path("out", None, "The folder for the translated pictures.")
 _RESIZE = flags.DEFINE_integer(
     "resize", 0, "Longer side of the picture when translated; 0 for its own size.", lower_bound=0

@@ -1,19 +1,13 @@
-"""From a config to the objects it names.
+"""From a config to an experiment: its game, networks, optimizers and evaluators.
 
-`nets.generator.name = "dcgan.Generator"` is `gans.models.dcgan.Generator`, called with the
-other fields of `nets.generator`. Nothing is registered anywhere: a new model, game or
-data set is a new file.
+All that can be wrong with a config and needs no data to be found is found here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
+import dataclasses
 import functools
-import importlib
-import inspect
-import pkgutil
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +18,7 @@ import optax
 from ml_collections import ConfigDict
 
 from gans.config import ranges, schema
+from gans.config.names import call, find, wanted
 from gans.core import optim
 from gans.core.state import GanState, create_state
 from gans.core.types import Game
@@ -32,84 +27,128 @@ from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.losses.adversarial import LOSSES
 
-_PACKAGES = {
-    "evaluators": "gans.evaluation.evaluators",
-    "features": "gans.evaluation.features",
-    "previews": "gans.inference.previews",
-}
-"""Where the things of a kind are, if not in `gans.<kind>`."""
 
-_NAME = re.compile(r"[a-z]\w*(\.[a-z]\w*)+", re.ASCII | re.IGNORECASE)
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a config makes before its data is known.
+
+    Attributes:
+      config: as in `configs/`.
+      game: who plays.
+      nets: the module of each network.
+    """
+
+    config: ConfigDict
+    game: Game
+    nets: Mapping[str, nn.Module]
+
+    @functools.cached_property
+    def evaluators(self) -> dict[str, Any]:
+        """The evaluators by name: see `gans.evaluation.evaluators`.
+
+        Raises:
+          UserError: an evaluator or a field of it does not exist.
+        """
+        return {name: _evaluator(name, spec) for name, spec in self.config.evaluators.items()}
+
+    def optimizers(
+        self, rates: Mapping[str, Any] | None = None
+    ) -> dict[str, optax.GradientTransformation]:
+        """The optimizer of each network.
+
+        Args:
+          rates: learning rates in place of the config's, by section of `optim`; they may be traced.
+
+        Raises:
+          UserError: there is no such optimizer or schedule, or none for a network.
+        """
+        sections = self._sections().items()
+        return {net: self._optimizer(net, section, rates or {}) for net, section in sections}
+
+    def start(self, info: DataInfo) -> Callable[[jax.Array], GanState]:
+        """A pure function from a PRNG key to the state that training starts from."""
+        spec = {net: self.config.optim[section] for net, section in self._sections().items()}
+        return functools.partial(
+            create_state,
+            game=_played_with(self.game, self.config.game.name, info),
+            batch=info.batch(),
+            nets=self.nets,
+            optimizers=self.optimizers(),
+            weights=self.config.loss.weights.to_dict(),
+            ema_decays={net: fields.ema_decay for net, fields in spec.items()},
+            ema_warmups={net: fields.get("ema_warmup", 0.0) for net, fields in spec.items()},
+            remat=self.config.train.remat,
+        )
+
+    def preview(self, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
+        """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
+
+        An object called with the networks gives the images to show, on the device, and its method
+        `picture` makes them one picture. It is made of the fields of `preview`, and of what it
+        wants of the `game`, the facts about the data (`info`) and the `test` images.
+        """
+        make = find("previews", self.config.preview.name)
+        known = wanted(make, {"game": self.game, "info": info, "test": test})
+        return call(make, "preview", known | _fields(self.config.preview))
+
+    def keeps_average(self) -> bool:
+        """Whether averaged parameters of a network that makes images are kept."""
+        sections = self._sections()
+        return any(self.config.optim[sections[net]].ema_decay > 0 for net in self.game.generators)
+
+    def _optimizer(
+        self, net: str, section: str, rates: Mapping[str, Any]
+    ) -> optax.GradientTransformation:
+        spec = self.config.optim[section]
+        fields = {key: value for key, value in spec.items() if key not in _NOT_ITS}
+        if section in rates:
+            fields["learning_rate"] = rates[section]
+        players = self.game.players
+        places = tuple(i for i, player in enumerate(players, 1) if net in player.nets)
+        if spec.get("shared_count", False):
+            fields["turns"] = optim.Turns(places, len(players))
+        # A schedule counts the network's own moves, of which an iteration may have two.
+        return optim.optimizer(**fields, num_steps=self.config.train.num_steps * len(places))
+
+    def _sections(self) -> dict[str, str]:
+        """The section of `optim` for each network: its own, or that of the player who moves it.
+
+        One optimizer over all networks of a player is what one for each of them is, as long as it
+        works on each number alone, as all of `optim.OPTIMIZERS` do.
+        """
+        sections, there = {}, self.config.optim
+        for player in self.game.players:
+            for net in player.nets:
+                if net not in there and player.name not in there:
+                    raise UserError(f"The config has neither optim.{net} nor optim.{player.name}.")
+                sections[net] = net if net in there else player.name
+        return sections
 
 
-def find(kind: str, name: str) -> Any:
-    """What is defined in the package of a kind, for `name` as in `module.attribute`.
+def experiment(config: ConfigDict) -> Experiment:
+    """The experiment of a config that is to be trained.
 
     Raises:
-      UserError: there is no such thing, or its module needs another that is not installed.
+      UserError: something of it does not exist, does not fit together or is out of range; what
+        depends on the data is found when that is there.
     """
-    package = _PACKAGES.get(kind, f"gans.{kind}")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UserError(
-            f"There is no {package}.{name}; the name has the form module.attribute, and "
-            f"the modules are {', '.join(_modules(package))}."
-        )
-    module_name, _, attribute = name.rpartition(".")
-    path = f"{package}.{module_name}"
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if not path.startswith(error.name or path):
-            raise UserError(f"{path} needs {error.name}, which is not installed.") from None
-        raise UserError(
-            f"There is no {package}.{name}; the modules of {package} are "
-            f"{', '.join(_modules(package))}."
-        ) from None
-    known = [
-        key
-        for key, value in vars(module).items()
-        # What a module itself imports, another module among it, is none of its parts.
-        if callable(value) and getattr(value, "__module__", None) == path and key[0] != "_"
-    ]
-    if attribute not in known:
-        raise UserError(
-            f"There is no {package}.{name}; {path} has {', '.join(known) or 'nothing to name'}."
-        )
-    return getattr(module, attribute)
+    made = of_run(config)
+    made.optimizers()
+    _ = made.evaluators
+    find("previews", config.preview.name)
+    load = find("data", f"{config.data.name}.load")
+    schema.check_types(load, "data", wanted(load, config.data))
+    return made
 
 
-def _modules(package: str) -> list[str]:
-    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
-    return [module.name for module in found if not module.ispkg]
-
-
-def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
-    """Calls with the fields of one config section.
+def of_run(config: ConfigDict) -> Experiment:
+    """The experiment of a run: what its game and its networks need is looked at, and no more.
 
     Raises:
-      UserError: a field is unknown, the nearest known one being named, one is lacking, or a value
-        is of another type than the function wants.
+      UserError: its game or its networks cannot be built.
     """
-    parameters = inspect.signature(function).parameters
-    known = list(parameters)
-    for field in fields:
-        if field not in known:
-            near = difflib.get_close_matches(field, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}."
-            raise UserError(f"{path}.name has no field {field!r}: {hint}")
-    needed = [name for name in known if parameters[name].default is inspect.Parameter.empty]
-    if lacking := [name for name in needed if name not in fields]:
-        raise UserError(
-            f"{path}.name needs {', '.join(lacking)}, which this config does not have; choose "
-            f"another {path}.name, or a config made for this one."
-        )
-    schema.check_types(function, path, fields)
-    return function(**fields)
-
-
-def check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for a number that is out of range: see `gans.config.ranges`."""
     ranges.check(schema.flatten(config.to_dict()))
+    return Experiment(config, game(config), nets(config))
 
 
 def data_source(data: ConfigDict) -> Source | Unpaired:
@@ -118,29 +157,7 @@ def data_source(data: ConfigDict) -> Source | Unpaired:
     A data set is a module `gans.data.<name>` whose `load` takes the fields it needs.
     """
     load = find("data", f"{data.name}.load")
-    return call(load, "data", _wanted(load, data))
-
-
-def preview(config: ConfigDict, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
-    """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
-
-    An object called with the networks gives the images to show, on the device, and its method
-    `picture` makes them one picture. It is made of the fields of `preview`, and of what it wants
-    of the facts about the data, the test images and the fields of `game`.
-    """
-    make = find("previews", config.preview.name)
-    known = _wanted(make, {"info": info, "test": test, **config.game})
-    fields = {key: value for key, value in config.preview.items() if key != "name"}
-    return call(make, "preview", {**known, **fields})
-
-
-def _wanted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in offered.items() if takes(function, name)}
-
-
-def takes(function: Any, name: str) -> bool:
-    """Whether a function, or a class, has a parameter of that name."""
-    return name in inspect.signature(function).parameters
+    return call(load, "data", wanted(load, data))
 
 
 def game(config: ConfigDict) -> Game:
@@ -150,8 +167,8 @@ def game(config: ConfigDict) -> Game:
         raise UserError(
             f"No adversarial loss is called {name!r}; choose one of {', '.join(LOSSES)}."
         )
-    fields = {key: value for key, value in config.game.items() if key != "name"}
-    made = call(find("games", config.game.name), "game", {"adversarial": LOSSES[name], **fields})
+    fields = {"adversarial": LOSSES[name], **_fields(config.game)}
+    made = call(find("games", config.game.name), "game", fields)
     if not isinstance(made, Game):
         raise UserError(f"game.name is {config.game.name!r}, which makes no game.")
     terms = {term for player in made.players for term in player.terms}
@@ -167,11 +184,10 @@ def nets(config: ConfigDict) -> dict[str, nn.Module]:
     """The module of each network of a config."""
     modules = {}
     for name, spec in config.nets.items():
-        fields = {key: value for key, value in spec.items() if key != "name"}
         make = find("models", spec.name)
         if not (isinstance(make, type) and issubclass(make, nn.Module)):
             raise UserError(f"nets.{name}.name is {spec.name!r}, which is no network.")
-        modules[name] = call(make, f"nets.{name}", fields)
+        modules[name] = call(make, f"nets.{name}", _fields(spec))
     return modules
 
 
@@ -184,78 +200,39 @@ def fitting() -> Iterator[None]:
         raise UserError(f"The networks do not fit: {error}.") from error
 
 
-def start(config: ConfigDict, game: Game, info: DataInfo) -> Callable[[jax.Array], GanState]:
-    """A pure function from a PRNG key to the state that training starts from."""
-    _check_images(config, game, info)
-    sections = _optim_of_nets(config, game)
-    return functools.partial(
-        create_state,
-        game=game,
-        batch=info.batch(),
-        nets=nets(config),
-        optimizers=optimizers(config, game),
-        weights=config.loss.weights.to_dict(),
-        ema_decays={name: config.optim[section].ema_decay for name, section in sections.items()},
-        ema_warmups={
-            name: config.optim[section].get("ema_warmup", 0.0) for name, section in sections.items()
-        },
-        remat=config.train.remat,
-    )
-
-
 _NOT_ITS = ("ema_decay", "ema_warmup", "shared_count")  # fields of `optim` for others
+_OF_ALL = ("name", "every_steps")  # fields of `evaluators` that no evaluator takes
 
 
-def optimizers(
-    config: ConfigDict, game: Game, rates: Mapping[str, Any] | None = None
-) -> dict[str, optax.GradientTransformation]:
-    """The optimizer of each network.
-
-    Args:
-      config: of the run.
-      game: which says how often a network moves in an iteration.
-      rates: learning rates in place of the config's, by section of `optim`; they may be traced.
-    """
-    made = {}
-    for name, section in _optim_of_nets(config, game).items():
-        spec = {key: value for key, value in config.optim[section].items() if key not in _NOT_ITS}
-        if rates and section in rates:
-            spec["learning_rate"] = rates[section]
-        places = tuple(i for i, player in enumerate(game.players, 1) if name in player.nets)
-        if config.optim[section].get("shared_count", False):
-            spec["turns"] = optim.Turns(places, len(game.players))
-        # A schedule counts the network's own moves, of which an iteration may have two.
-        made[name] = optim.optimizer(**spec, num_steps=config.train.num_steps * len(places))
-    return made
+def _fields(spec: ConfigDict) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key != "name"}
 
 
-def _check_images(config: ConfigDict, game: Game, info: DataInfo) -> None:
-    """Raises UserError if the game is for images of other names than the data has."""
+def _evaluator(name: str, spec: ConfigDict) -> Any:
+    fields = {key: value for key, value in spec.items() if key not in _OF_ALL}
+    return call(find("evaluators", spec.name), f"evaluators.{name}", fields)
+
+
+def _played_with(game: Game, name: str, info: DataInfo) -> Game:
+    """The game, which says in a sentence if it is for images of other names than the data has."""
     batch = info.batch()
-    try:
-        jax.eval_shape(
-            lambda key: game.inputs(batch, game.draw(key, batch, None)), jax.random.key(0)
-        )
-    except KeyError as error:
-        lacking = error.args[0]
-        remedy = f"choose a data set of {'one domain' if info.domains else 'two domains'}"
-        raise UserError(
-            f"The game {config.game.name} is played with {lacking!r}, but the data has "
-            f"{', '.join(map(repr, batch))}; "
-            f"{'set data.labels to True' if lacking == 'label' else remedy}."
-        ) from None
+
+    def checked(function: Callable) -> Callable:
+        def call(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except KeyError as error:
+                raise UserError(_lacking(error.args[0], name, info, batch)) from None
+
+        return call
+
+    return dataclasses.replace(game, draw=checked(game.draw), inputs=checked(game.inputs))
 
 
-def _optim_of_nets(config: ConfigDict, game: Game) -> dict[str, str]:
-    """The section of `optim` for each network: its own, or that of the player who moves it.
-
-    One optimizer over all networks of a player is what one for each of them is, as long as it
-    works on each number alone, as all of `optim.OPTIMIZERS` do.
-    """
-    sections = {}
-    for player in game.players:
-        for net in player.nets:
-            if net not in config.optim and player.name not in config.optim:
-                raise UserError(f"The config has neither optim.{net} nor optim.{player.name}.")
-            sections[net] = net if net in config.optim else player.name
-    return sections
+def _lacking(what: str, game: str, info: DataInfo, batch: Mapping[str, Any]) -> str:
+    remedy = f"choose a data set of {'one domain' if info.domains else 'two domains'}"
+    return (
+        f"The game {game} is played with {what!r}, but the data has "
+        f"{', '.join(map(repr, batch))}; "
+        f"{'set data.labels to True' if what == 'label' else remedy}."
+    )

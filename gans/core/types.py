@@ -69,6 +69,35 @@ class Player:
 
 
 @dataclasses.dataclass(frozen=True)
+class Latent:
+    """A generator that makes images of latent vectors, and of labels where the data has classes.
+
+    Attributes:
+      net: its name among the networks, called with `[N, dim]` normal and, if there are classes,
+        one-hot `[N, classes]`.
+      dim: how many numbers a latent vector has.
+    """
+
+    net: str
+    dim: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    """A generator that makes images of one domain of images of another.
+
+    Attributes:
+      net: its name among the networks, called with images `[N, H, W, C]`.
+      source: the domain that it takes, by its name in a batch.
+      target: the domain that it makes.
+    """
+
+    net: str
+    source: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Game:
     """Who plays against whom, in which order.
 
@@ -81,6 +110,11 @@ class Game:
       inputs: `inputs(batch, given) -> {net: arguments}`, what each network is
         first called with, to create its parameters.
       summary: `summary(metrics) -> Metrics`, the few numbers worth a progress line.
+      makes: what there is when training is done: a `Latent` generator, or a `Translation` under
+        the name of each direction, as in "a_to_b". All that samples, translates, shows, measures
+        or exports asks this, and nothing else, about the kind of game.
+      logits: `logits(nets, batch) -> [B]`, how real the discriminator calls the batch's images, in
+        inference mode; None in a game with no discriminator of single images.
       memory: `memory(batch) -> Memory`, the memory to start with, for images like the batch's.
     """
 
@@ -88,7 +122,22 @@ class Game:
     draw: Callable[[jax.Array, Batch, str | None], Given]
     inputs: Callable[[Batch, Given], Mapping[str, tuple[jax.Array, ...]]]
     summary: Callable[[Metrics], Metrics]
+    makes: Latent | Mapping[str, Translation] = dataclasses.field(default_factory=dict)
+    logits: Callable[[Nets, Batch], jax.Array] | None = None
     memory: Callable[[Batch], Memory] = lambda batch: None
+
+    def back(self, way: Translation) -> Translation | None:
+        """The translation that undoes another, if there is one."""
+        ways = [] if isinstance(self.makes, Latent) else self.makes.values()
+        there = (way.target, way.source)
+        return next((other for other in ways if (other.source, other.target) == there), None)
+
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """The names of the networks that make images."""
+        if isinstance(self.makes, Latent):
+            return (self.makes.net,)
+        return tuple(way.net for way in self.makes.values())
 
     @property
     def players(self) -> tuple[Player, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gans import parallel
+from gans.config import build
 from gans.errors import UserError
 from gans.evaluation import runner
 from gans.evaluation.subject import Reference
@@ -50,12 +51,13 @@ def run(
     """
     workdir = paths.expanded(workdir)
     config = run_folder.read_config(workdir)
+    made = build.of_run(_changed(config, changes))
     info = run_folder.read_info(workdir)
     reference = Reference(config, parallel.make_mesh())
-    judge = runner.Judge(_changed(config, changes), info, reference)
+    judge = runner.Judge(made, info, reference)
     judge.prepare()
     for step in steps:
-        restored = run_folder.restore(workdir, config, info, step)
+        restored = run_folder.restore(workdir, made, info, step)
         for line in judge.run(restored.state.nets, restored.step):
             yield evaluation_record.in_words(line)
             yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))
@@ -63,7 +65,7 @@ def run(
 
 
 def _changed(config: ConfigDict, changes: Mapping[tuple[str, ...], Any]) -> ConfigDict:
-    """The evaluators of a config with the changes, none of which may be without effect."""
+    """A config whose evaluators have the changes, none of which may be without effect."""
     evaluators = config.get("evaluators")
     if not evaluators:
         raise UserError(
@@ -76,4 +78,4 @@ def _changed(config: ConfigDict, changes: Mapping[tuple[str, ...], Any]) -> Conf
             raise UserError(f"No evaluator of the run has a field {' or '.join(names)}.")
         for spec, name in having:
             spec[name] = value
-    return evaluators
+    return config

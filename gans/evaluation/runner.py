@@ -9,23 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from gans.config import build
+from gans.config.build import Experiment
 from gans.core.schedule import is_due
 from gans.core.state import NetState
 from gans.data.source import DataInfo
 from gans.evaluation.evaluators.findings import Findings, Missing
 from gans.evaluation.subject import Reference, Subject
 
-_OURS = ("name", "every_steps")
-
 
 class Judge:
-    """The evaluators of a config.
+    """The evaluators of an experiment, and when each is due.
 
     Args:
-      evaluators: the config's section: for each its `name`, as in "samples.Samples", its
+      experiment: whose config has for each evaluator its `name`, as in "samples.Samples", its
         `every_steps`, 0 for never, and its fields.
       info: the facts about the data.
       reference: the real images.
@@ -34,14 +31,11 @@ class Judge:
       UserError: an evaluator or a field of it does not exist.
     """
 
-    def __init__(self, evaluators: ConfigDict, info: DataInfo, reference: Reference):
-        self._info, self._reference = info, reference
-        self._every = {name: spec.every_steps for name, spec in evaluators.items()}
-        self._evaluators = {}
-        for name, spec in evaluators.items():
-            fields = {key: value for key, value in spec.items() if key not in _OURS}
-            make = build.find("evaluators", spec.name)
-            self._evaluators[name] = build.call(make, f"evaluators.{name}", fields)
+    def __init__(self, experiment: Experiment, info: DataInfo, reference: Reference):
+        self._game, self._info, self._reference = experiment.game, info, reference
+        self._evaluators = experiment.evaluators
+        every = experiment.config.evaluators.items()
+        self._every = {name: spec.every_steps for name, spec in every}
 
     def due(self, before: int, after: int, last: bool = False) -> list[str]:
         """Names of the evaluators to run at step `after`; at the last, of all that ever run."""
@@ -59,7 +53,7 @@ class Judge:
         """
         for name, evaluator in self._evaluators.items():
             if self._every[name] > 0:
-                evaluator.prepare(self._info, self._reference)
+                evaluator.prepare(self._game, self._info, self._reference)
 
     def run(
         self, nets: Mapping[str, NetState], step: int, names: list[str] | None = None
@@ -69,7 +63,7 @@ class Judge:
         Their values are finite. What an evaluator cannot find is left out, and its protocol says
         so among the `cautions`; `left_out` names it.
         """
-        subject, lines = Subject(nets, step, self._info, self._reference), []
+        subject, lines = Subject(nets, step, self._game, self._info, self._reference), []
         for name in self._evaluators if names is None else names:
             start = time.perf_counter()
             values, protocol = _found(name, self._evaluators[name], subject)

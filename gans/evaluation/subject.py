@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from gans import parallel
 from gans.config import build
 from gans.core.state import NetState
+from gans.core.types import Game, Latent
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
@@ -104,20 +105,38 @@ class Reference:
         return len(trained & source.digests(places)) / len(trained)
 
 
+def require_latent(game: Game) -> Latent:
+    """What a game's generator takes.
+
+    Raises:
+      UserError: the game makes no images of latent vectors.
+    """
+    if not isinstance(game.makes, Latent):
+        raise UserError("Samples are made of latent vectors, which this game has none of.")
+    return game.makes
+
+
 class Subject:
     """A run at one step.
 
     Attributes:
       nets: its networks.
       step: iterations done.
+      game: which says what the networks make.
       info: the facts about its data.
       reference: the real images.
     """
 
     def __init__(
-        self, nets: Mapping[str, NetState], step: int, info: DataInfo, reference: Reference
+        self,
+        nets: Mapping[str, NetState],
+        step: int,
+        game: Game,
+        info: DataInfo,
+        reference: Reference,
     ):
-        self.nets, self.step, self.info, self.reference = nets, step, info, reference
+        self.nets, self.step, self.game = nets, step, game
+        self.info, self.reference = info, reference
         self._fake: dict[Looking, View] = {}
 
     def real(self, at: Looking) -> View:
@@ -137,10 +156,11 @@ class Subject:
 
     def sampler(self, averaged: bool) -> Sampler:
         """The generator as a sampler, with its averaged parameters or without."""
-        net = self.nets["generator"]
+        makes = require_latent(self.game)
+        net = self.nets[makes.net]
         return Sampler(
             net if averaged else net.replace(ema_params=None, ema_model_state=None),
-            latent_dim=self.reference.config.game.latent_dim,
+            latent_dim=makes.dim,
             classes=self.info.classes,
             image_shape=self.info.image_shape,
             step=self.step,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from gans.core.state import NetState
-from gans.core.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
+from gans.core.types import Batch, Game, Given, Latent, Metrics, Nets, Outcome, Player
 from gans.errors import UserError
 from gans.games.judge import verdict
 from gans.games.latent import generate, normal_share
@@ -68,8 +68,19 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
         Player("d_fake", ("discriminator",), ("fake", "class_fake"), d_fake),
         Player("generator", ("generator",), ("adversarial", "class_made"), generator),
     )
-    rounds = tuple((player,) for player in players)
-    return Game(rounds=rounds, draw=draw, inputs=inputs, summary=summary)
+    return Game(
+        rounds=tuple((player,) for player in players),
+        draw=draw,
+        inputs=inputs,
+        summary=summary,
+        makes=Latent("generator", latent_dim),
+        logits=_logits,
+    )
+
+
+def _logits(nets: Nets, batch: Batch) -> jax.Array:
+    (logits, _), _ = nets["discriminator"](batch["image"], train=False)
+    return jnp.ravel(logits)
 
 
 def _judged(

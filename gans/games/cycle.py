@@ -21,7 +21,17 @@ import jax
 import jax.numpy as jnp
 
 from gans.core.state import NetState
-from gans.core.types import Batch, Game, Given, Memory, Metrics, Nets, Outcome, Player
+from gans.core.types import (
+    Batch,
+    Game,
+    Given,
+    Memory,
+    Metrics,
+    Nets,
+    Outcome,
+    Player,
+    Translation,
+)
 from gans.games import memory
 from gans.games.judge import verdict
 from gans.losses.adversarial import Adversarial
@@ -31,6 +41,10 @@ GENERATORS = ("generator_ab", "generator_ba")
 DISCRIMINATORS = ("discriminator_a", "discriminator_b")
 G_TERMS = ("adversarial_ab", "adversarial_ba", "cycle_a", "cycle_b", "identity_a", "identity_b")
 D_TERMS = ("real_a", "fake_a", "real_b", "fake_b")
+WAYS = {
+    "a_to_b": Translation("generator_ab", "a", "b"),
+    "b_to_a": Translation("generator_ba", "b", "a"),
+}
 FAKES = {"fake_a": "a", "fake_b": "b"}
 
 
@@ -83,8 +97,14 @@ def game(*, adversarial: Adversarial, pool_size: int) -> Game:
         Player("generators", GENERATORS, G_TERMS, generators),
         Player("discriminators", DISCRIMINATORS, D_TERMS, discriminators, recall),
     )
-    pools = functools.partial(create_pools, pool_size)
-    return Game(rounds=(players,), draw=draw, inputs=inputs, summary=summary, memory=pools)
+    return Game(
+        rounds=(players,),
+        draw=draw,
+        inputs=inputs,
+        summary=summary,
+        makes=WAYS,
+        memory=functools.partial(create_pools, pool_size),
+    )
 
 
 def together(

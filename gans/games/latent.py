@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from gans.core.types import Batch, Game, Given, Metrics, Nets, Outcome, Player
+from gans.core.types import Batch, Game, Given, Latent, Metrics, Nets, Outcome, Player
 from gans.games.judge import judge
 from gans.losses.adversarial import Adversarial
 
@@ -124,9 +124,19 @@ def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
             "discriminator": (batch["image"], *label),
         }
 
+    def logits(nets: Nets, batch: Batch) -> jax.Array:
+        found, _ = nets["discriminator"](batch["image"], *condition(batch), train=False)
+        return jnp.ravel(found)
+
     players = (*players, Player("generator", ("generator",), ("adversarial",), generator))
-    rounds = tuple((player,) for player in players)
-    return Game(rounds=rounds, draw=draw, inputs=inputs, summary=summary)
+    return Game(
+        rounds=tuple((player,) for player in players),
+        draw=draw,
+        inputs=inputs,
+        summary=summary,
+        makes=Latent("generator", latent_dim),
+        logits=logits,
+    )
 
 
 def condition(batch: Batch) -> tuple[jax.Array, ...]:

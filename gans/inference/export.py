@@ -25,6 +25,7 @@ from jax import export as jax_export
 
 from gans.config import schema
 from gans.core.pixels import to_float, to_uint8
+from gans.core.types import Latent
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import atomic
@@ -53,19 +54,22 @@ def export(
 
     Args:
       workdir: the folder given to training.
-      direction: "a_to_b" or "b_to_a" for a CycleGAN, None for any other.
+      direction: as the game calls it, "a_to_b" or "b_to_a" of a CycleGAN; None for a generator
+        that makes images of latent vectors.
       step: of the checkpoint; the newest if None.
 
     Raises:
       UserError: there is no run or no such checkpoint, or the direction is none of the run's.
     """
     workdir = paths.expanded(workdir)
-    latent = sampling.is_latent(run_folder.read_config(workdir))
-    if latent and direction is not None:
+    made = run_folder.experiment(workdir)
+    makes = made.game.makes
+    is_latent = isinstance(makes, Latent)
+    if is_latent and direction is not None:
         raise UserError("This generator makes images of noise and has no direction.")
-    if not latent and direction is None:
-        raise UserError("A CycleGAN has two generators: choose the direction a_to_b or b_to_a.")
-    if latent:
+    if not is_latent and direction is None:
+        raise UserError(f"This run translates images: choose the direction {' or '.join(makes)}.")
+    if is_latent:
         function, takes, about = _of_latents(sampling.load(workdir, step=step))
     else:
         function, takes, about = _of_images(
@@ -73,7 +77,7 @@ def export(
         )
     program = jax_export.export(jax.jit(function), platforms=PLATFORMS)(*takes)
     gives = [f"{x.dtype.name} [{', '.join(map(str, x.shape))}]" for x in program.out_avals]
-    config = schema.to_plain(run_folder.read_config(workdir))
+    config = schema.to_plain(made.config)
     return Exported(program.serialize(), about | {"gives": gives, "config": config})
 
 

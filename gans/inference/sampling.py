@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans.config import ranges
+from gans.config import build, ranges
 from gans.core.pixels import to_uint8
 from gans.core.state import NetState
+from gans.core.types import Latent
 from gans.errors import UserError
 from gans.files import paths
 from gans.runs import run_folder
@@ -173,17 +174,18 @@ def load(workdir: str | Path, *, step: run_folder.Step = None) -> Sampler:
       UserError: there is no run, no such checkpoint, or no generator that takes latents.
     """
     workdir = paths.expanded(workdir)
-    config = run_folder.read_config(workdir)
-    if not is_latent(config):
+    made = run_folder.experiment(workdir)
+    makes = made.game.makes
+    if not isinstance(makes, Latent):
         raise UserError(
-            f"The run in {workdir} plays {config.game.name}, whose generators turn images into "
-            "images: use gans.load_translator, or experiments.translate."
+            f"The run in {workdir} plays {made.config.game.name}, whose generators turn images "
+            "into images: use gans.load_translator, or experiments.translate."
         )
     info = run_folder.read_info(workdir)
-    restored = run_folder.restore(workdir, config, info, step)
+    restored = run_folder.restore(workdir, made, info, step)
     return Sampler(
-        restored.state.nets["generator"],
-        latent_dim=config.game.latent_dim,
+        restored.state.nets[makes.net],
+        latent_dim=makes.dim,
         classes=info.classes,
         image_shape=info.image_shape,
         step=restored.step,
@@ -192,4 +194,4 @@ def load(workdir: str | Path, *, step: run_folder.Step = None) -> Sampler:
 
 def is_latent(config: ConfigDict) -> bool:
     """Whether the generator of a run makes images of latent vectors."""
-    return "latent_dim" in config.game
+    return isinstance(build.game(config).makes, Latent)

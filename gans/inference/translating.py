@@ -38,15 +38,13 @@ from PIL import Image
 from gans.config import build
 from gans.core.pixels import to_float
 from gans.core.state import NetState
+from gans.core.types import Latent
 from gans.data.io import images
 from gans.errors import UserError
 from gans.files import paths
 from gans.inference import tiles
 from gans.inference.norm_statistics import Estimate, Moments, shared_moments
 from gans.runs import run_folder
-
-DIRECTIONS = {"a_to_b": "generator_ab", "b_to_a": "generator_ba"}
-"""The generator of each direction."""
 
 _AT_ONCE = 2**21  # pixels of a picture that a local network is given as it is
 _TILE = 512  # pixels of a local network's tiles
@@ -176,27 +174,29 @@ def load(
 
     Args:
       workdir: the folder given to training.
-      direction: "a_to_b" or "b_to_a".
+      direction: as the game calls it: "a_to_b" or "b_to_a" of a CycleGAN.
       step: of the checkpoint; the newest if None.
 
     Raises:
-      UserError: there is no such direction, no run that translates, or no such checkpoint.
+      UserError: there is no run that translates, no such direction, or no such checkpoint.
     """
-    if direction not in DIRECTIONS:
-        raise UserError(f"direction is {direction!r}: give one of {', '.join(DIRECTIONS)}.")
-    workdir, name = paths.expanded(workdir), DIRECTIONS[direction]
-    config = run_folder.read_config(workdir)
-    if name not in config.nets:
+    workdir = paths.expanded(workdir)
+    made = run_folder.experiment(workdir)
+    ways = made.game.makes
+    if isinstance(ways, Latent):
         raise UserError(
-            f"The run in {workdir} trains {config.game.name}, which translates no images: use "
+            f"The run in {workdir} trains {made.config.game.name}, which translates no images: use "
             "gans.load, or experiments.sample."
         )
+    if direction not in ways:
+        raise UserError(f"direction is {direction!r}: give one of {', '.join(ways)}.")
+    name = ways[direction].net
     info = run_folder.read_info(workdir)
-    restored = run_folder.restore(workdir, config, info, step)
+    restored = run_folder.restore(workdir, made, info, step)
     return Translator(
         restored.state.nets[name],
         channels=info.image_shape[-1],
-        multiple=build.nets(config)[name].multiple,
+        multiple=getattr(made.nets[name], "multiple", 1),
         image_size=info.image_shape[0],
         step=restored.step,
     )
@@ -208,10 +208,10 @@ def of_test_images(workdir: Path, *, step: run_folder.Step = None) -> tuple[Imag
     Raises:
       UserError: there is no such checkpoint, or the data cannot be loaded.
     """
-    config = run_folder.read_config(workdir)
-    source = build.data_source(config.data)
-    info = source.info(config.data.labels)
-    restored = run_folder.restore(workdir, config, info, step)
-    preview = build.preview(config, info, source.test)
+    made = run_folder.experiment(workdir)
+    source = build.data_source(made.config.data)
+    info = source.info(made.config.data.labels)
+    restored = run_folder.restore(workdir, made, info, step)
+    preview = made.preview(info, source.test)
     images = np.asarray(preview(restored.state.nets))
     return preview.picture(images, f"step {restored.step:,}"), restored.step

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans.config import build
+from gans.config.names import find, takes
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.runs import evaluation_record, records, run_folder
@@ -48,11 +48,11 @@ class Run:
         """What it learned of, as in "cycle_gan monet2photo"."""
         data = self.config.data
         try:
-            load = build.find("data", f"{data.name}.load")
+            load = find("data", f"{data.name}.load")
         except UserError:  # of an earlier version
             return data.name
         # A config may have the field for other data sets than the one it names.
-        named = data.get("dataset", "") if build.takes(load, "dataset") else ""
+        named = data.get("dataset", "") if takes(load, "dataset") else ""
         return f"{data.name} {named}".strip()
 
     @property

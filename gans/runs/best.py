@@ -15,9 +15,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gans.errors import UserError
 from gans.runs import evaluation_record
 from gans.runs.checkpoints import Checkpoints
-from gans.errors import UserError
 
 FOLDER = "best"
 

@@ -15,8 +15,8 @@ from typing import Any, NotRequired
 import pydantic
 from typing_extensions import TypedDict
 
-from gans.runs import records
 from gans.files import reading
+from gans.runs import records
 
 FILE = "evaluations.jsonl"
 

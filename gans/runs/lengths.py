@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from gans.runs import run_folder
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
+from gans.runs import run_folder
 
 # Fields by which newer configs begin otherwise than did a run of before they existed, which goes
 # on as it began, at its second start as at its first: without them.

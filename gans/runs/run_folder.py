@@ -16,15 +16,15 @@ from typing import Any, Literal
 import jax
 from ml_collections import ConfigDict
 
-from gans.parallel import hosts
-from gans.runs.checkpoints import Checkpoints
-from gans.runs.checkpoints import Restored
 from gans.config import build, schema
+from gans.config.build import Experiment
 from gans.config.schema import flatten, to_plain
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.files import finite, locks, reading
 from gans.files.writing import write_json
+from gans.parallel import hosts
+from gans.runs.checkpoints import Checkpoints, Restored
 
 # What may change between two starts of a run without making it another run.
 _FREE = (
@@ -204,17 +204,32 @@ Step = int | Literal["best"] | None
 """Of a checkpoint: its number, the one that `checkpoint.best` asked for, or the newest."""
 
 
-def restore(workdir: Path, config: ConfigDict, info: DataInfo, step: Step) -> Restored:
+def experiment(workdir: Path) -> Experiment:
+    """The experiment of a run, with defaults for fields that are younger than it.
+
+    Raises:
+      UserError: the folder holds no run, or its config.json is damaged or makes no experiment.
+    """
+    config = read_config(workdir)
+    with _naming(workdir / "config.json"):
+        return build.of_run(config)
+
+
+def restore(workdir: Path, made: Experiment, info: DataInfo, step: Step) -> Restored:
     """A run's state at a step.
+
+    Args:
+      workdir: the run folder.
+      made: the run's experiment.
+      info: the facts about its data.
+      step: of the checkpoint.
 
     Raises:
       UserError: there is no such checkpoint, the config makes no state, or a network has numbers
         that are not finite.
     """
     with _naming(workdir / "config.json"), build.fitting():
-        build.check_numbers(config)
-        start = build.start(config, build.game(config), info)
-        target = jax.eval_shape(start, jax.random.key(0))
+        target = jax.eval_shape(made.start(info), jax.random.key(0))
     folder, step = ("best", None) if step == "best" else ("checkpoints", step)
     restored = Checkpoints(workdir / folder, read_only=True).restore(target, step=step)
     if restored is None and folder == "best":

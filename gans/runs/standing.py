@@ -8,11 +8,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gans.runs import evaluation_record
-from gans.runs import lengths
-from gans.runs import run_folder
-from gans.runs.checkpoints import Checkpoints
 from gans.errors import UserError
+from gans.runs import evaluation_record, lengths, run_folder
+from gans.runs.checkpoints import Checkpoints
 
 
 def step(workdir: Path) -> int | None:

@@ -27,12 +27,12 @@ from typing import Any
 
 from PIL import Image
 
+from gans.errors import UserError
+from gans.files.writing import append_lines, atomic, remove_temporaries
 from gans.runs import records
 from gans.runs.animation import save_animation
 from gans.runs.beside import Beside
-from gans.errors import UserError
 from gans.runs.events import Events
-from gans.files.writing import append_lines, atomic, remove_temporaries
 from gans.runs.samples_folder import SamplesFolder
 
 _METRICS, _EVALUATIONS, _ANIMATION = "metrics.jsonl", "evaluations.jsonl", "samples.gif"

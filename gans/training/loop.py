@@ -37,9 +37,10 @@ class Loop:
         When a signal has asked to stop there is no next one: what the last chunk leaves is to be
         saved, and anything else that is due is left to the next start.
         """
-        train = self._setup.config.train
+        program = self._setup.program
+        train = program.config.train
         stops = chunk_ends(self.step, train.num_steps, train.steps_per_call)
-        feeds = self._setup.pipeline.feeds(self.step, np.diff([self.step, *stops]).tolist())
+        feeds = program.pipeline.feeds(self.step, np.diff([self.step, *stops]).tolist())
         clock = ThreadPoolExecutor(1, thread_name_prefix="clock")
         waiting = None
         try:
@@ -75,12 +76,13 @@ class Loop:
 
     def _begin(self, step: int, feeds: Iterator[Feed], clock: ThreadPoolExecutor) -> Boundary:
         """Starts the chunk that ends at `step`."""
-        train, every = self._setup.config.train, self._setup.config.checkpoint.every_steps
+        program = self._setup.program
+        train, every = program.config.train, program.config.checkpoint.every_steps
         begun = time.perf_counter()
         feed = next(feeds)
         waited = time.perf_counter() - begun
         before, self.step = self.step, step
-        self.state, metrics = self._setup.advance(self.state, feed)
+        self.state, metrics = program.advance(self.state, feed)
         last = step == train.num_steps
         is_sampled = last or is_due(before, step, train.sample_every)
         save = last or is_due(before, step, every)

@@ -8,23 +8,17 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from gans.core.schedule import is_due
-from gans.core.state import GanState, NetState
+from gans.core.state import GanState
 from gans.core.types import Metrics
-from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.evaluation.runner import Judge
 from gans.parallel import hosts
 from gans.runs import evaluation_record
-from gans.runs.best import Best
-from gans.runs.checkpoints import Checkpoints
+from gans.runs.open_run import OpenRun
 from gans.runs.standing import unjudged
-from gans.runs.writers import RunWriter
-from gans.training.progress import Progress
+from gans.training.setup import Setup
 from gans.training.stopping import Abandoned, Watch
 from gans.training.stopwatch import Stopwatch
 
@@ -60,40 +54,25 @@ class Boundary(NamedTuple):
     only_save: bool
 
 
-def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
-    """A copy that survives the donation of the state, and whether each network is finite."""
-
-    def is_finite(net: NetState) -> jax.Array:
-        numbers = [x for x in jax.tree.leaves(net) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
-
-    finite = {name: is_finite(net) for name, net in state.nets.items()}
-    return jax.tree.map(jnp.copy, state), finite
-
-
 class Recorder:
     """The host's side of a boundary: checks, logs, checkpoints, pictures.
 
     A checkpoint comes before what takes longer, and its position says what else was due, so that
     nothing is lost if the run ends in between.
+
+    Args:
+      setup: what is trained.
+      run: where it is recorded; begun.
+      watch: for signals.
     """
 
-    def __init__(
-        self,
-        config: ConfigDict,
-        info: DataInfo,
-        summary: Callable[[Metrics], Metrics],
-        preview: Any,
-        checkpoints: Checkpoints,
-        judge: Judge,
-        best: Best | None,
-        writer: RunWriter,
-        progress: Progress,
-        watch: Watch,
-    ):
-        self._config, self._info, self._judge, self._best = config, info, judge, best
-        self._summary, self._preview, self._watch = summary, preview, watch
-        self._checkpoints, self._writer, self._progress = checkpoints, writer, progress
+    def __init__(self, setup: Setup, run: OpenRun, watch: Watch):
+        program = setup.program
+        self._config, self._info = program.config, program.info
+        self._summary, self._preview = program.experiment.game.summary, setup.preview
+        self._judge, self._watch = setup.judge, watch
+        self._checkpoints, self._best = run.checkpoints, run.best
+        self._writer, self._progress = run.writer, run.progress
         # Sums over the steps since the last line of metrics, and how many they are.
         self._sums: dict[str, float] = {}
         self._count = 0

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from gans import parallel
 from gans.config import build, schema
+from gans.config.build import Experiment
 from gans.core.state import GanState
 from gans.core.types import Batch, Metrics
 from gans.core.update import update
@@ -28,16 +29,16 @@ from gans.data.pipeline import Feed, Pipeline
 from gans.errors import UserError
 from gans.files import paths
 from gans.parallel import hosts
-from gans.runs import best, evaluation_record, lengths, run_folder
+from gans.runs import lengths, open_run, run_folder
 from gans.runs.checkpoints import Checkpoints, Restored
-from gans.runs.writers import RunWriter, say
+from gans.runs.open_run import OpenRun
+from gans.runs.writers import say
 from gans.training import stopping
 from gans.training.loop import Loop
-from gans.training.progress import Progress
-from gans.training.recorder import Boundary, Recorder, snapshot
-from gans.training.setup import Setup, set_up
-from gans.training.stopping import Watch
-from gans.training.train import Interrupted
+from gans.training.program import Program
+from gans.training.recorder import Boundary, Recorder
+from gans.training.setup import Setup, set_up, snapshot
+from gans.training.train import Interrupted, progress_of
 
 
 def seeds(config: ConfigDict, count: int) -> dict[str, ConfigDict]:
@@ -69,28 +70,30 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     configs = [lengths.as_begun(*each) for each in zip(workdirs, configs, strict=True)]
     for workdir, config in zip(workdirs, configs, strict=True):
         run_folder.check(workdir, config)
-        build.check_numbers(config)
     _check_alike(configs)
+    experiments = [build.experiment(config) for config in configs]
     config = configs[0]
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
     say(f"{workdirs[0].parent.name}: reading the data.")
     source = build.data_source(config.data)
-    config, *_ = configs = [lengths.of_data(each, source) for each in configs]
-    alone = [set_up(config, mesh, source)]
-    alone += [set_up(each, mesh, source, like=alone[0]) for each in configs[1:]]
+    experiments = [
+        dataclasses.replace(made, config=lengths.of_data(made.config, source))
+        for made in experiments
+    ]
+    alone = [set_up(experiments[0], mesh, source)]
+    alone += [set_up(each, mesh, source, like=alone[0]) for each in experiments[1:]]
     together = _side_by_side(alone, mesh)
     with contextlib.ExitStack() as stack:
-        folders = []
-        for setup, workdir in zip(alone, workdirs, strict=True):
-            stack.enter_context(run_folder.opened(workdir, setup.config, setup.info))
-            folder = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
-            folders.append(stack.enter_context(folder))
-        loop, failed = _train(together, alone, workdirs, folders)
+        runs = [
+            stack.enter_context(open_run.opened(workdir, made.config, together.program.info))
+            for workdir, made in zip(workdirs, experiments, strict=True)
+        ]
+        loop, failed = _train(together, alone, runs)
     if failed:
         raise UserError("\n".join(f"{workdirs[k]}: {error}" for k, error in failed.items()))
     if loop.stopped_by:
-        raise Interrupted(loop, config.train.num_steps)
+        raise Interrupted(loop, together.program.config.train.num_steps)
 
 
 def _check_alike(configs: Sequence[ConfigDict]) -> None:
@@ -117,7 +120,7 @@ def _side_by_side(alone: Sequence[Setup], mesh: parallel.Devices) -> Setup:
     It comes first in the state, and last in feeds and metrics, whose first are those of steps and
     of images.
     """
-    first, pipelines = alone[0], [setup.pipeline for setup in alone]
+    first, pipelines = alone[0].program, [setup.program.pipeline for setup in alone]
 
     def to_batch(resident: Any, feed: Feed) -> Batch:
         batches = [
@@ -126,24 +129,34 @@ def _side_by_side(alone: Sequence[Setup], mesh: parallel.Devices) -> Setup:
         ]
         return jax.tree.map(lambda *x: jnp.stack(x), *batches)
 
-    rates = _rates([setup.config for setup in alone])
+    rates = _rates([setup.program.config for setup in alone])
 
     def step(states: GanState, batches: Batch) -> tuple[GanState, Metrics]:
-        return jax.vmap(functools.partial(_update, first))(states, batches, rates)
+        return jax.vmap(functools.partial(_update, first.experiment))(states, batches, rates)
 
-    shapes = jax.eval_shape(lambda key: _stack([first.start(key)] * len(alone)), jax.random.key(0))
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((len(alone), *x.shape), x.dtype), first.shapes
+    )
     lives = parallel.shardings(shapes, mesh, fsdp=first.config.mesh.fsdp)
-    chunk = parallel.jit_chunk(step, to_batch, mesh, lives)
-    return dataclasses.replace(
+    chunk, everywhere = parallel.jit_chunk(step, to_batch, mesh, lives), parallel.replicated(mesh)
+    program = dataclasses.replace(
         first,
-        lives=lives,
+        shapes=jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            shapes,
+            lives,
+        ),
         pipeline=_Pipelines(pipelines),
         advance=lambda state, feed: chunk(state, first.resident, feed),
+    )
+    return dataclasses.replace(
+        alone[0],
+        program=program,
         show=jax.jit(
-            lambda nets: jax.vmap(first.preview)(parallel.gathered(nets, mesh)),
-            out_shardings=first.everywhere,
+            lambda nets: jax.vmap(alone[0].preview)(parallel.gathered(nets, mesh)),
+            out_shardings=everywhere,
         ),
-        snapshot=jax.jit(jax.vmap(snapshot), out_shardings=(lives, first.everywhere)),
+        snapshot=jax.jit(jax.vmap(snapshot), out_shardings=(lives, everywhere)),
     )
 
 
@@ -156,12 +169,12 @@ def _rates(configs: Sequence[ConfigDict]) -> dict[str, np.ndarray]:
 
 
 def _update(
-    setup: Setup, state: GanState, batch: Batch, rates: Mapping[str, jax.Array]
+    experiment: Experiment, state: GanState, batch: Batch, rates: Mapping[str, jax.Array]
 ) -> tuple[GanState, Metrics]:
     """`update` with learning rates that are values, where alone they are constants."""
-    optimizers = build.optimizers(setup.config, setup.game, rates)
+    optimizers = experiment.optimizers(rates)
     nets = {name: net.replace(tx=optimizers[name]) for name, net in state.nets.items()}
-    moved, metrics = update(state.replace(nets=nets), batch, game=setup.game)
+    moved, metrics = update(state.replace(nets=nets), batch, game=experiment.game)
     nets = {name: net.replace(tx=state.nets[name].tx) for name, net in moved.nets.items()}
     return moved.replace(nets=nets), metrics
 
@@ -179,44 +192,35 @@ class _Pipelines:
 
 
 def _train(
-    together: Setup,
-    alone: Sequence[Setup],
-    workdirs: Sequence[Path],
-    folders: Sequence[Checkpoints],
+    together: Setup, alone: Sequence[Setup], runs: Sequence[OpenRun]
 ) -> tuple[Loop, dict[int, UserError]]:
     """Trains; gives the loop at its end, and why runs failed, by number."""
-    state, positions = _start_or_resume(together, alone, folders)
+    state, positions = _start_or_resume(together.program, alone, [run.checkpoints for run in runs])
     together.judge.prepare()
     first = positions[0]["iteration"]
     failed: dict[int, UserError] = {}
-    with contextlib.ExitStack() as stack:
-        each = [
-            _writers(stack, setup, workdir, first, shown=k == 0)
-            for k, (setup, workdir) in enumerate(zip(alone, workdirs, strict=True))
-        ]
-        each[0].progress.begin(together.config.train.log_every)
-        with stopping.watched(together.mesh) as watch:
-            recorders = {
-                k: _recorder(setup, folders[k], each[k], watch) for k, setup in enumerate(alone)
-            }
-            loop = Loop(together, watch, state, first)
-            is_stopped = False
-            for k, recorder in recorders.items():
-                # An entry of an array is a copy.
-                copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
-                show = functools.partial(_show, alone[k])
-                record = evaluation_record.read(workdirs[k])
-                is_stopped |= recorder.resume(positions[k], copy, show, record)
-            if is_stopped:
-                loop.stop(first)
-            else:
-                _go_on(loop, recorders, workdirs, failed)
-            for k, folder in enumerate(folders):
-                if k not in failed:
-                    folder.wait()
-        for k, writers in enumerate(each):
-            if not loop.stopped_by and k not in failed:
-                writers.writer.animation()
+    for k, run in enumerate(runs):
+        name = run.workdir.parent.name
+        run.begin(first, progress_of(alone[k].program, name, first, shown=k == 0))
+    runs[0].progress.begin(together.program.config.train.log_every)
+    with stopping.watched(together.program.mesh) as watch:
+        each = zip(alone, runs, strict=True)
+        recorders = {k: Recorder(setup, run, watch) for k, (setup, run) in enumerate(each)}
+        loop = Loop(together, watch, state, first)
+        is_stopped = False
+        for k, recorder in recorders.items():
+            # An entry of an array is a copy.
+            copy = functools.partial(jax.tree.map, lambda x, k=k: x[k], state)
+            show = functools.partial(_show, alone[k])
+            is_stopped |= recorder.resume(positions[k], copy, show, runs[k].evaluations())
+        if is_stopped:
+            loop.stop(first)
+        else:
+            _go_on(loop, recorders, [run.workdir for run in runs], failed)
+        for run in (run for k, run in enumerate(runs) if k not in failed):
+            run.checkpoints.wait()
+    for run in (run for k, run in enumerate(runs) if k not in failed and not loop.stopped_by):
+        run.writer.animation()
     return loop, failed
 
 
@@ -245,46 +249,6 @@ def _go_on(
             return
 
 
-class _Writers(NamedTuple):
-    """What is written of one run."""
-
-    writer: RunWriter
-    progress: Progress
-    best: best.Best | None
-
-
-def _writers(
-    stack: contextlib.ExitStack, setup: Setup, workdir: Path, first: int, shown: bool
-) -> _Writers:
-    config = setup.config
-    progress = Progress(
-        workdir.parent.name,
-        first,
-        config.train.num_steps,
-        config.data.batch_size,
-        setup.info.size,
-        shown=shown,
-    )
-    stack.enter_context(progress)
-    writer = stack.enter_context(RunWriter(workdir, first))
-    return _Writers(writer, progress, stack.enter_context(best.keeping(workdir, config)))
-
-
-def _recorder(setup: Setup, checkpoints: Checkpoints, to: _Writers, watch: Watch) -> Recorder:
-    return Recorder(
-        setup.config,
-        setup.info,
-        setup.game.summary,
-        setup.preview,
-        checkpoints,
-        setup.judge,
-        to.best,
-        to.writer,
-        to.progress,
-        watch,
-    )
-
-
 def _show(setup: Setup, state: GanState) -> jax.Array:
     """The samples of one run alone."""
     return setup.show(state.nets)
@@ -300,20 +264,19 @@ def _of(boundary: Boundary, k: int) -> Boundary:
 
 
 def _start_or_resume(
-    together: Setup, alone: Sequence[Setup], folders: Sequence[Checkpoints]
+    together: Program, alone: Sequence[Setup], folders: Sequence[Checkpoints]
 ) -> tuple[GanState, list[dict]]:
     """The state of all runs at the newest step that all have saved, and the position of each."""
-    step = _common_step(folders)
+    step, first = _common_step(folders), alone[0].program
     states, positions = [], []
-    for setup, folder in zip(alone, folders, strict=True):
+    for program, folder in zip((setup.program for setup in alone), folders, strict=True):
         # Of one program for all, so that the states differ in nothing but numbers.
-        key = jax.random.key(setup.config.seed)
-        restored = Restored(0, jax.jit(together.start)(key), {"iteration": 0})
         if step is None:
-            weights = {name: jnp.float32(x) for name, x in setup.config.loss.weights.items()}
-            restored = restored._replace(state=restored.state.replace(weights=weights))
+            state = first.begin(jax.random.key(program.config.seed))
+            weights = {name: jnp.float32(x) for name, x in program.config.loss.weights.items()}
+            restored = Restored(0, state.replace(weights=weights), {"iteration": 0})
         else:
-            restored = folder.restore(jax.eval_shape(together.start, key), step=step)
+            restored = folder.restore(first.shapes, step=step)
         states.append(restored.state)
         positions.append(restored.position)
     total = together.config.train.num_steps
@@ -322,7 +285,7 @@ def _start_or_resume(
             f"The runs are at step {step} already, beyond train.num_steps {total}; raise it to "
             "train on."
         )
-    return jax.device_put(_stack(states), together.lives), positions
+    return jax.device_put(_stack(states), together.shardings), positions
 
 
 def _common_step(folders: Sequence[Checkpoints]) -> int | None:

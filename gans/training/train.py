@@ -6,6 +6,7 @@ metrics, pictures and checkpoints of the one before. So the device never waits f
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import signal
 from pathlib import Path
@@ -22,11 +23,13 @@ from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.files import paths
 from gans.parallel import hosts
-from gans.runs import best, evaluation_record, lengths, run_folder
+from gans.runs import lengths, open_run, run_folder
 from gans.runs.checkpoints import Checkpoints
-from gans.runs.writers import NoWriter, RunWriter, say
+from gans.runs.open_run import OpenRun
+from gans.runs.writers import say
 from gans.training import stopping
 from gans.training.loop import Loop
+from gans.training.program import Program
 from gans.training.progress import Progress
 from gans.training.recorder import Recorder
 from gans.training.setup import Setup, set_up
@@ -68,71 +71,57 @@ def run(
     config = lengths.as_begun(workdir, config)
     hosts.require_same(schema.flatten(schema.to_plain(config)))
     run_folder.check(workdir, config)
-    build.check_numbers(config)
+    experiment = build.experiment(config)
     mesh = parallel.make_mesh(config.mesh.data)
     parallel.check_batch_size(config.data.batch_size, mesh)
-    build.game(config)
-    build.nets(config)
 
     if hosts.is_first():
         say(f"{workdir.name}: reading the data.")
     with hosts.first_ahead():  # which may have to download the data for all
         source = build.data_source(config.data) if source is None else source
-    config = lengths.of_data(config, source)
-    setup = set_up(config, mesh, source)
-    with (
-        run_folder.opened(workdir, config, setup.info),
-        Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints,
-    ):
-        loop = _train(setup, workdir, checkpoints)
+    # Its lengths may be in epochs; nothing of it but the config knows them.
+    experiment = dataclasses.replace(experiment, config=lengths.of_data(config, source))
+    setup = set_up(experiment, mesh, source)
+    with open_run.opened(workdir, experiment.config, setup.program.info) as here:
+        loop = _train(setup, here)
     if loop.stopped_by:
-        raise Interrupted(loop, config.train.num_steps)
+        raise Interrupted(loop, experiment.config.train.num_steps)
     return loop.state
 
 
-def _train(setup: Setup, workdir: Path, checkpoints: Checkpoints) -> Loop:
+def _train(setup: Setup, run: OpenRun) -> Loop:
     """Trains to the end, or until asked to stop."""
-    config, info = setup.config, setup.info
-    state, position = _start_or_resume(setup, checkpoints)
+    state, position = _start_or_resume(setup.program, run.checkpoints)
     setup.judge.prepare()
-    first, total = position["iteration"], config.train.num_steps
-    with (
-        Progress(
-            workdir.name,
-            first,
-            total,
-            config.data.batch_size,
-            info.size,
-            shown=hosts.is_first(),
-        ) as progress,
-        RunWriter(workdir, first, progress.note) if hosts.is_first() else NoWriter() as writer,
-        best.keeping(workdir, config) as kept,
-    ):
-        progress.begin(config.train.log_every)
-        with stopping.watched(setup.mesh) as watch:
-            recorder = Recorder(
-                config,
-                info,
-                setup.game.summary,
-                setup.preview,
-                checkpoints,
-                setup.judge,
-                kept,
-                writer,
-                progress,
-                watch,
-            )
-            loop = Loop(setup, watch, state, first)
-            record = hosts.of_first(evaluation_record.read(workdir) if hosts.is_first() else None)
-            copy = functools.partial(jax.tree.map, jnp.copy, state)
-            if recorder.resume(position, copy, lambda state: setup.show(state.nets), record):
-                loop.stop(first)
-            else:
-                _go_on(loop, recorder)
-            checkpoints.wait()
-        if not loop.stopped_by:
-            writer.animation()
+    first = position["iteration"]
+    progress = progress_of(setup.program, run.workdir.name, first, shown=hosts.is_first())
+    run.begin(first, progress)
+    progress.begin(setup.program.config.train.log_every)
+    with stopping.watched(setup.program.mesh) as watch:
+        recorder, loop = Recorder(setup, run, watch), Loop(setup, watch, state, first)
+        copy = functools.partial(jax.tree.map, jnp.copy, state)
+        record = run.evaluations()
+        if recorder.resume(position, copy, lambda state: setup.show(state.nets), record):
+            loop.stop(first)
+        else:
+            _go_on(loop, recorder)
+        run.checkpoints.wait()
+    if not loop.stopped_by:
+        run.writer.animation()
     return loop
+
+
+def progress_of(program: Program, name: str, start: int, *, shown: bool) -> Progress:
+    """What the terminal shows of a program that goes on from a step."""
+    config = program.config
+    return Progress(
+        name,
+        start,
+        config.train.num_steps,
+        config.data.batch_size,
+        program.info.size,
+        shown=shown,
+    )
 
 
 def _go_on(loop: Loop, recorder: Recorder) -> None:
@@ -143,26 +132,18 @@ def _go_on(loop: Loop, recorder: Recorder) -> None:
             return
 
 
-def _start_or_resume(setup: Setup, checkpoints: Checkpoints) -> tuple[GanState, dict]:
+def _start_or_resume(program: Program, checkpoints: Checkpoints) -> tuple[GanState, dict]:
     """The newest checkpoint's state and position, or those of a new run.
-
-    Every device is only ever given what is to live on it.
 
     Raises:
       UserError: the run is already beyond `train.num_steps`.
     """
-    key, config = jax.random.key(setup.config.seed), setup.config
-    target = jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        jax.eval_shape(setup.start, key),
-        setup.lives,
-    )
-    restored = checkpoints.restore(target)
+    restored = checkpoints.restore(program.shapes)
     if restored is None:
-        return jax.jit(setup.start, out_shardings=setup.lives)(key), {"iteration": 0}
-    if restored.step > config.train.num_steps:
+        return program.begin(jax.random.key(program.config.seed)), {"iteration": 0}
+    if restored.step > program.config.train.num_steps:
         raise UserError(
             f"The run is at step {restored.step} already, beyond train.num_steps "
-            f"{config.train.num_steps}; raise it to train on."
+            f"{program.config.train.num_steps}; raise it to train on."
         )
     return restored.state, restored.position

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gans.config import build
+from gans.config import build, names
 from gans.errors import UserError
 from gans.models import dcgan
 
@@ -56,7 +56,7 @@ def test_a_module_that_lacks_another_says_which(monkeypatch):
             raise ModuleNotFoundError("No module named 'einops'", name="einops")
         raise AssertionError
 
-    monkeypatch.setattr(build.importlib, "import_module", import_module)
+    monkeypatch.setattr(names.importlib, "import_module", import_module)
     with pytest.raises(UserError, match="gans.models.mine needs einops, which is not installed"):
         build.find("models", "mine.Generator")
 

@@ -80,7 +80,7 @@ def test_parameter_counts_are_the_tutorials(name, overrides, generator, discrimi
     config.update_from_flattened_dict(overrides)
     classes = tuple("0123456789") if config.data.labels else ()
     info = DataInfo(60_000, (32, 32, 3), classes)
-    state = jax.eval_shape(build.start(config, build.game(config), info), jax.random.key(0))
+    state = jax.eval_shape(build.of_run(config).start(info), jax.random.key(0))
     for net, (trainable, total) in {"generator": generator, "discriminator": discriminator}.items():
         sizes = [
             sum(leaf.size for leaf in jax.tree.leaves(tree))
@@ -100,7 +100,7 @@ PAIRS = {"generator_ab": "generator_ba", "discriminator_a": "discriminator_b"}
 def start_cycle(config):
     size = config.data.image_size
     info = DataInfo(6287, (size, size, 3), (), ("Monet", "photo"), (1072, 6287))
-    return build.start(config, build.game(config), info)
+    return build.of_run(config).start(info)
 
 
 @pytest.mark.parametrize("name", CYCLES)
@@ -276,7 +276,7 @@ def test_a_schedule_ends_with_the_run_for_a_network_that_moves_twice_an_iteratio
     config.train.num_steps = 2
     for optim in config.optim.values():
         optim.update(name="sgd", learning_rate=1.0, schedule="linear")
-    start = build.start(config, build.game(config), DataInfo(64, (32, 32, 3), ()))
+    start = build.of_run(config).start(DataInfo(64, (32, 32, 3), ()))
     nets = jax.jit(start)(jax.random.key(0)).nets
     for net, rates in {"generator": [1, 0.5, 0], "discriminator": [1, 0.75, 0.5, 0.25, 0]}.items():
         params, tx = {"w": jax.numpy.ones(())}, nets[net].tx
@@ -291,11 +291,10 @@ def test_one_adam_for_both_models_counts_the_moves_of_both():
     for spec in config.optim.values():
         assert not spec.shared_count
         spec.update(shared_count=True, eps=0.0, learning_rate=1.0)
-    game = build.game(config)
     # Of a gradient that stays the same a step is sqrt(1 - b2^t) / (1 - b1^t), times its moments'
     # own b1 and b2 by the number of its own moves.
     for net, counts in {"generator": [3, 6], "discriminator": [1, 2, 4, 5]}.items():
-        tx, params = build.optimizers(config, game)[net], {"w": jax.numpy.ones(())}
+        tx, params = build.of_run(config).optimizers()[net], {"w": jax.numpy.ones(())}
         opt_state = tx.init(params)
         for own, t in enumerate(counts, 1):
             updates, opt_state = tx.update(params, opt_state)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 import gans
 from gans import parallel
+from gans.config import build
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation import evaluate, runner
@@ -32,7 +33,12 @@ def line(step, evaluator="quality", seed=0, **values):
 def judge(**every):
     spec = {"name": "samples.Samples", "comparisons": ("comparisons.frechet",)}
     evaluators = {name: spec | {"every_steps": steps} for name, steps in every.items()}
-    return runner.Judge(ConfigDict(evaluators), DataInfo(1, (8, 8, 3)), None)
+    return judge_of(evaluators)
+
+
+def judge_of(evaluators):
+    experiment = build.Experiment(ConfigDict({"evaluators": evaluators}), None, {})
+    return runner.Judge(experiment, DataInfo(1, (8, 8, 3)), None)
 
 
 def test_evaluators_are_due_at_their_steps_and_at_the_end():
@@ -46,7 +52,7 @@ def test_evaluators_are_due_at_their_steps_and_at_the_end():
 def test_a_field_that_an_evaluator_does_not_have_is_an_error():
     spec = {"name": "samples.Samples", "every_steps": 1, "comparisons": (), "num_fakes": 3}
     with pytest.raises(UserError, match=r"evaluators.q.name has no field 'num_fakes'.*'num_fake'"):
-        runner.Judge(ConfigDict({"q": spec}), DataInfo(1, (8, 8, 3)), None)
+        judge_of({"q": spec})
 
 
 def test_the_record_is_in_order_and_the_last_of_two_alike_counts(tmp_path):

@@ -135,7 +135,7 @@ def test_averaged_parameters_are_used_where_they_are_kept(sampler):
 
 def test_a_generator_whose_numbers_are_not_finite_is_refused(workdir, tmp_path):
     config, info = run_folder.read_config(workdir), run_folder.read_info(workdir)
-    restored = run_folder.restore(workdir, config, info, None)
+    restored = run_folder.restore(workdir, run_folder.experiment(workdir), info, None)
     net = restored.state.nets["generator"]
     params = jax.tree.map(lambda x: x, net.params)
     params["Dense_0"]["bias"] = params["Dense_0"]["bias"].at[3].set(jnp.nan)

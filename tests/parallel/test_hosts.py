@@ -113,9 +113,8 @@ def test_stopped_robbed_of_a_process_and_restarted_two_train_as_one(tmp_path, co
     # Two devices of one process, because sums of other parts would soon be other trainings.
     config.update_from_flattened_dict(CHANGES | {"train.num_steps": total, "mesh.data": 2})
     expected = train.run(config, one)
-    found = run_folder.restore(
-        two, run_folder.read_config(two), run_folder.read_info(two), None
-    ).state
+    info = run_folder.read_info(two)
+    found = run_folder.restore(two, run_folder.experiment(two), info, None).state
     assert int(found.step) == total
     for name, net in in_float64(config, tmp_path / "exact").nets.items():
         sides = found.nets[name], expected.nets[name], net
@@ -149,7 +148,7 @@ run, out, coordinator, number = sys.argv[1:]
 hosts.connect(coordinator, 2, int(number))
 mesh._SMALL = 8
 config, info = run_folder.read_config(Path(run)), run_folder.read_info(Path(run))
-shapes = jax.eval_shape(build.start(config, build.game(config), info), jax.random.key(0))
+shapes = jax.eval_shape(build.of_run(config).start(info), jax.random.key(0))
 lives = parallel.shardings(shapes, parallel.make_mesh(), fsdp=True)
 target = jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, lives
@@ -180,7 +179,9 @@ def test_two_processes_restore_and_save_what_one_has_saved_to_the_last_bit(tmp_p
     statuses, outputs = ends(processes)
     assert statuses == [0, 0], outputs
     info = run_folder.read_info(run)
-    first, second = (run_folder.restore(path, config, info, None) for path in (run, out))
+    first, second = (
+        run_folder.restore(path, run_folder.experiment(path), info, None) for path in (run, out)
+    )
     assert first.step == second.step and first.position == second.position
     for mine, theirs in zip(*map(jax.tree.leaves, (first.state, second.state)), strict=True):
         assert mine.dtype == theirs.dtype

@@ -98,5 +98,5 @@ def test_new_runs_average_with_a_warm_up(form):
     from gans.config import build
 
     config = dcgan_digits.get_config(form)
-    start = build.start(config, build.game(config), DataInfo(9, (32, 32, 1)))
+    start = build.of_run(config).start(DataInfo(9, (32, 32, 1)))
     assert start.keywords["ema_warmups"] == {"generator": 10.0, "discriminator": 10.0}

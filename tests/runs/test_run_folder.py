@@ -73,7 +73,7 @@ def test_a_config_without_any_younger_field_makes_the_same_state(folder, config)
             old = without(old, field)
     put(folder, without(without(old, "mesh"), "evaluators"))
     read = run_folder.read_config(folder)
-    start, again = (build.start(x, build.game(x), INFO) for x in (config, read))
+    start, again = (build.of_run(x).start(INFO) for x in (config, read))
     shapes = [jax.tree.leaves(jax.eval_shape(f, jax.random.key(0))) for f in (start, again)]
     assert shapes[0] == shapes[1]
 
@@ -84,7 +84,7 @@ def test_each_field_that_is_taken_away_is_given_or_named(folder):
         put(folder, without(whole, field))
         try:
             config = run_folder.read_config(folder)
-            build.check_numbers(config)
+            build.of_run(config)
             build.game(config)
             build.nets(config)
         except UserError as error:

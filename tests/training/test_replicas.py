@@ -44,9 +44,8 @@ def varied(config, *each):
 
 
 def end(workdir):
-    return run_folder.restore(
-        workdir, run_folder.read_config(workdir), run_folder.read_info(workdir), None
-    )
+    info = run_folder.read_info(workdir)
+    return run_folder.restore(workdir, run_folder.experiment(workdir), info, None)
 
 
 def assert_same_end(workdir, alone, exact):
@@ -107,7 +106,7 @@ def test_runs_that_differ_in_more_are_refused(tmp_path, config):
 
 
 def test_one_that_diverges_does_not_stop_the_others(tmp_path, config, capsys, monkeypatch):
-    monkeypatch.setattr(build, "check_numbers", lambda config: None)  # which would refuse it
+    monkeypatch.setattr(build.ranges, "check", lambda fields: None)  # which would refuse it
     diverging = {"optim.generator.learning_rate": float("inf")}
     configs, workdirs = varied(config, {}, diverging), folders(tmp_path, 2)
     with pytest.raises(UserError, match="together1: Training diverged"):

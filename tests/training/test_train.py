@@ -14,8 +14,9 @@ from gans import parallel
 from gans.config import build
 from gans.data import pipeline
 from gans.errors import UserError
-from gans.runs import standing, writers
+from gans.runs import open_run, standing, writers
 from gans.training import loop, recorder, train
+from gans.training.progress import Progress
 
 
 def leaves(state):
@@ -238,7 +239,7 @@ def test_divergence_names_step_and_term_and_leaves_the_last_checkpoint(base, tmp
     # The same run, its weights spoiled: resuming with another learning rate is refused.
     spoiled = config.copy_and_resolve_references()
     spoiled.optim.generator.learning_rate = 1e38
-    monkeypatch.setattr(build, "check_numbers", lambda config: None)  # which would refuse it
+    monkeypatch.setattr(build.ranges, "check", lambda fields: None)  # which would refuse it
     spoiled.train.num_steps = 10
     (tmp_path / "config.json").write_text(json.dumps(train.schema.to_plain(spoiled)))
     with pytest.raises(
@@ -251,7 +252,7 @@ def test_divergence_names_step_and_term_and_leaves_the_last_checkpoint(base, tmp
 def test_parameters_that_are_not_finite_are_never_saved(base, tmp_path, monkeypatch):
     config = base.copy_and_resolve_references()
     config.optim.generator.learning_rate = float("inf")
-    monkeypatch.setattr(build, "check_numbers", lambda config: None)  # which would refuse it
+    monkeypatch.setattr(build.ranges, "check", lambda fields: None)  # which would refuse it
     config.train.num_steps = config.train.steps_per_call = 1
     with pytest.raises(UserError, match=r"number in the generator .* step 1; there is no check"):
         train.run(config, tmp_path)
@@ -347,10 +348,10 @@ def test_record_and_best_agree_wherever_a_run_is_killed(
 ):
     config = evaluated(base)
     owner, name = {
-        "before best": (train.best.Best, "offer"),
-        "before record": (train.RunWriter, "evaluations"),
-        "after record": (train.Progress, "note"),
-        "picture": (train.RunWriter, "samples"),
+        "before best": (open_run.best.Best, "offer"),
+        "before record": (writers.RunWriter, "evaluations"),
+        "after record": (Progress, "note"),
+        "picture": (writers.RunWriter, "samples"),
     }[moment]
     real = getattr(owner, name)
 
@@ -407,7 +408,7 @@ def test_a_stop_saves_and_leaves_pictures_and_evaluations_to_the_next_start(
 
     with monkeypatch.context() as broken:
         broken.setattr(train.Recorder, "_evaluate", interrupted)
-        broken.setattr(train.RunWriter, "animation", lambda self: pytest.fail("a GIF at a stop"))
+        broken.setattr(writers.RunWriter, "animation", lambda self: pytest.fail("a GIF at a stop"))
         with pytest.raises(train.Interrupted, match="SIGHUP at step 4 of 6"):
             train.run(config, tmp_path / "run")
     assert [step for step, _ in record(tmp_path / "run")] == [2]

@@ -151,7 +151,7 @@ def test_images_of_one_domain_are_refused(config, tmp_path):
             "cycle.Translation",
             "There is no gans.inference.previews.cycle.Translation",
         ),
-        ("preview.name", "latent.Grid", "preview.name needs latent_dim, rows, columns, which"),
+        ("preview.name", "latent.Grid", "preview.name needs rows, columns, which"),
         ("game.name", "latent.joint", "game.name .* 'pool_size'"),
         ("loss.adversarial", "least_square", "No adversarial loss is called 'least_square'"),
         ("nets.generator_ab.name", "unet.Unet", "There is no gans.models.unet.Unet"),

@@ -27,11 +27,11 @@ from experiments.studies.benchmark.cases import Case
 from gans import parallel
 from gans.config import build
 from gans.core.state import GanState, NetState
-from gans.core.types import Game
+from gans.core.types import Latent
 from gans.core.update import update
-from gans.data.pipeline import make_pipeline
 from gans.inference.sampling import Sampler, latents, render
 from gans.inference.translating import Translator
+from gans.training import program
 
 ITERATIONS = 3  # that are compared
 _PICTURE = 64  # side of the picture that is compared
@@ -92,51 +92,29 @@ class Training(Side):
         self._mesh = parallel.make_mesh(config.mesh.data)
         parallel.check_batch_size(config.data.batch_size, self._mesh)
         self._source = data.source(config)
-        self._info = self._source.info(config.data.labels)
-        self._game = build.game(config)
+        self._program = program.make(build.of_run(config), self._mesh, self._source)
         # A compiled loop has one length; where steps are called one by one, any will do.
         on_cpu = jax.default_backend() == "cpu"
         self.grain = 1 if on_cpu else config.train.steps_per_call
-        self._pipeline = make_pipeline(
-            self._source,
-            batch_size=config.data.batch_size,
-            seed=config.seed,
-            labels=config.data.labels,
-            resident_mib=config.data.resident_mib,
-        )
-        everywhere = parallel.replicated(self._mesh)
-        self._resident = parallel.put(self._pipeline.resident, everywhere)
-        self._state, self._chunk, self._done = None, None, 0
+        self._state, self._done = None, 0
 
     def first(self) -> float:
         """Seconds of the first iterations, of a state that is there."""
-        state, self._chunk = self._begin(self._config, self._game, self._pipeline.batch)
-        self._state = jax.block_until_ready(state)
+        key = jax.random.key(self._config.seed)
+        self._state = jax.block_until_ready(self._program.begin(key))
         return super().first()
-
-    def _begin(
-        self, config: ConfigDict, game: Game, to_batch: parallel.ToBatch
-    ) -> tuple[GanState, parallel.Chunk]:
-        """A state, on the devices where it is to live, and what trains it."""
-        start, key = build.start(config, self._game, self._info), jax.random.key(config.seed)
-        with build.fitting():
-            shapes = jax.eval_shape(start, key)
-            lives = parallel.shardings(shapes, self._mesh, fsdp=config.mesh.fsdp)
-            state = jax.jit(start, out_shardings=lives)(key)
-        step = functools.partial(update, game=game)
-        return state, parallel.jit_chunk(step, to_batch, self._mesh, lives)
 
     def block(self, count: int) -> tuple[float, float]:
         """Seconds of iterations, a multiple of the grain, and of these the wait for data."""
         size = self._config.train.steps_per_call
         sizes = [size] * (count // size) + ([count % size] if count % size else [])
-        feeds = self._pipeline.feeds(self._done, sizes)
+        feeds = self._program.pipeline.feeds(self._done, sizes)
         start, waited, behind = time.perf_counter(), 0.0, None
         for _ in sizes:
             asked = time.perf_counter()
             feed = next(feeds)
             waited += time.perf_counter() - asked
-            self._state, metrics = self._chunk(self._state, self._resident, feed)
+            self._state, metrics = self._program.advance(self._state, feed)
             jax.device_get(behind)
             behind = metrics
         jax.device_get(behind)
@@ -147,13 +125,13 @@ class Training(Side):
     def demand(self) -> flops.Demand:
         """Of one step."""
 
-        def step(state: GanState, resident: Any, feed: Any) -> Any:
-            return update(state, self._pipeline.batch(resident, feed), game=self._game)
+        pipeline, game = self._program.pipeline, self._program.experiment.game
 
-        feed = jax.tree.map(lambda x: x[0], next(self._pipeline.feeds(0, [1])))
-        shapes = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (self._state, self._resident, feed)
-        )
+        def step(state: GanState, resident: Any, feed: Any) -> Any:
+            return update(state, pipeline.batch(resident, feed), game=game)
+
+        arrays = (self._state, self._program.resident, self._feed())
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
         return flops.demand(step, *shapes, donate_argnums=0)
 
     def question(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -162,15 +140,18 @@ class Training(Side):
         All iterations see the same batch and noise, so that from one to the next nothing but
         the optimizers changes a loss. In float32 and without dropout.
         """
-        config = exact(self._config)
-        batch = self._batch()
-        game = self._game
-        noise = {}
-        if "latent_dim" in config.game:
-            shape = (config.data.batch_size, config.game.latent_dim)
+        made, batch, noise = build.of_run(exact(self._config)), self._batch(), {}
+        if isinstance(made.game.makes, Latent):
+            shape = (self._config.data.batch_size, made.game.makes.dim)
             noise = {"latent": jax.random.normal(jax.random.key(1), shape)}
-            game = dataclasses.replace(game, draw=lambda key, batch, axis_name: noise)
-        state, chunk = self._begin(config, game, lambda resident, feed: resident)
+            game = dataclasses.replace(made.game, draw=lambda key, batch, axis_name: noise)
+            made = dataclasses.replace(made, game=game)
+        begun = program.make(made, self._mesh, self._source, self._program.resident)
+        state = begun.begin(jax.random.key(self._config.seed))
+        step = functools.partial(update, game=made.game)
+        chunk = parallel.jit_chunk(
+            step, lambda resident, feed: resident, self._mesh, begun.shardings
+        )
         given = {
             "nets": {name: variables(net) for name, net in state.nets.items()},
             "batch": jax.device_get(batch),
@@ -180,13 +161,16 @@ class Training(Side):
         feed = np.zeros((ITERATIONS, self._mesh.size), np.int32)
         with jax.default_matmul_precision("highest"):
             _, metrics = chunk(state, batch, feed)
-        terms = {f"{p.name}/{term}" for p in game.players for term in p.terms}
+        terms = {f"{p.name}/{term}" for p in made.game.players for term in p.terms}
         return given, {name: np.asarray(metrics[name]) for name in terms}
 
     def _batch(self) -> Any:
-        feed = jax.tree.map(lambda x: x[0], next(self._pipeline.feeds(0, [1])))
-        everywhere = parallel.replicated(self._mesh)
-        return jax.jit(self._pipeline.batch, out_shardings=everywhere)(self._resident, feed)
+        made, everywhere = self._program, parallel.replicated(self._mesh)
+        make = jax.jit(made.pipeline.batch, out_shardings=everywhere)
+        return make(made.resident, self._feed())
+
+    def _feed(self) -> Any:
+        return jax.tree.map(lambda x: x[0], next(self._program.pipeline.feeds(0, [1])))
 
 
 def exact(config: ConfigDict) -> ConfigDict:
@@ -212,7 +196,8 @@ class _Generating(Side):
         self.config = case.read_config()
         source = data.source(self.config)
         self.info = source.info(self.config.data.labels)
-        start = build.start(self.config, build.game(self.config), self.info)
+        self.experiment = build.of_run(self.config)
+        start = self.experiment.start(self.info)
         with build.fitting():
             self.nets = jax.jit(start)(jax.random.key(self.config.seed)).nets
 
@@ -223,11 +208,12 @@ class Sampling(_Generating):
     def __init__(self, case: Case):
         super().__init__(case)
         # Statistics of a network that has seen something, so that they make a difference.
-        net = self.nets["generator"]
+        makes = self.experiment.game.makes
+        net = self.nets[makes.net]
         model_state = jax.tree.map(_unlike, net.model_state)
         self.sampler = Sampler(
             net.replace(model_state=model_state),
-            latent_dim=self.config.game.latent_dim,
+            latent_dim=makes.dim,
             classes=self.info.classes,
             image_shape=self.info.image_shape,
             step=0,
@@ -238,7 +224,7 @@ class Sampling(_Generating):
 
     def demand(self) -> flops.Demand:
         num = self.case.fields["num"]
-        latent = jax.ShapeDtypeStruct((num, self.config.game.latent_dim), jnp.float32)
+        latent = jax.ShapeDtypeStruct((num, self.sampler.latent_dim), jnp.float32)
         shape = (num, len(self.info.classes))
         label = jax.ShapeDtypeStruct(shape, jnp.float32) if self.info.classes else None
         return flops.demand(render, self.sampler.net, latent, label)
@@ -267,12 +253,11 @@ class Translating(_Generating):
 
     def __init__(self, case: Case):
         super().__init__(case)
-        modules = build.nets(self.config)
         channels = self.info.image_shape[-1]
         self.translator = Translator(
             self.nets["generator_ab"],
             channels=channels,
-            multiple=modules["generator_ab"].multiple,
+            multiple=self.experiment.nets["generator_ab"].multiple,
             image_size=self.info.image_shape[0],
         )
         height, width = case.fields["height"], case.fields["width"]
@@ -313,7 +298,7 @@ class Evaluating(_Generating):
         source = build.data_source(config.data)
         info = source.info(config.data.labels)
         reference = Reference(config, parallel.make_mesh(config.mesh.data), source)
-        self._judge = Judge(config.evaluators, info, reference)
+        self._judge = Judge(self.experiment, info, reference)
         self._judge.prepare()
         self._names = [name for name, spec in config.evaluators.items() if spec.every_steps > 0]
 

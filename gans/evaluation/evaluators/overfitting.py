@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gans import parallel
-from gans.config import build
 from gans.core.pixels import to_float
-from gans.core.state import NetState
+from gans.core.types import Game
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.evaluation import views
@@ -36,9 +34,11 @@ class Overfitting:
     def __init__(self, *, held_out: str = "test", num: int = 2000, seed: int = 0):
         self.held_out, self.num, self.seed = held_out, num, seed
 
-    def prepare(self, info: DataInfo, reference: Reference) -> None:
-        """Raises UserError unless there are images that are held out."""
+    def prepare(self, game: Game, info: DataInfo, reference: Reference) -> None:
+        """Raises UserError unless the game has one discriminator, and there are held-out images."""
         del info
+        if game.logits is None:
+            raise UserError("Overfitting is measured in games with one discriminator of images.")
         self._held_out(reference)
 
     def __call__(self, subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
@@ -78,23 +78,17 @@ class Overfitting:
 
 def _mean_logit(subject: Subject, blocks: Iterable[Block]) -> float:
     """Of the discriminator in inference mode, which is told the class where training tells it."""
-    game, mesh = build.game(subject.reference.config), subject.reference.mesh
-    net = jax.device_put(subject.nets["discriminator"], parallel.replicated(mesh))
+    mesh = subject.reference.mesh
+    nets = jax.device_put(dict(subject.nets), parallel.replicated(mesh))
     found = []
     for block in blocks:
         batch = {"image": to_float(parallel.share_out(block.images, mesh))}
         if subject.info.classes:
             label = jax.nn.one_hot(block.labels, len(subject.info.classes))
             batch["label"] = parallel.share_out(label, mesh)
-        noise = game.draw(jax.random.key(0), batch, None)
-        logits = _logits(net, *game.inputs(batch, noise)["discriminator"])
+        logits = _logits(subject.game.logits, nets, batch)
         found.append(parallel.fetch(logits, mesh)[: len(block.images)])
     return float(np.concatenate(found).mean(dtype=np.float64))
 
 
-@jax.jit
-def _logits(net: NetState, *inputs: jax.Array) -> jax.Array:
-    """`[N]` of the inputs of a discriminator."""
-    output, _ = net(*inputs, train=False)
-    # One that also finds the class gives its logit of being real first.
-    return jnp.ravel(jax.tree.leaves(output)[0])
+_logits = jax.jit(lambda logits, nets, batch: logits(nets, batch), static_argnums=0)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gans.config import build
+from gans.core.types import Game
 from gans.data.source import DataInfo
 from gans.evaluation.evaluators import comparisons
 from gans.evaluation.evaluators.findings import Findings
-from gans.evaluation.subject import Looking, Reference, Subject
+from gans.evaluation.subject import Looking, Reference, Subject, require_latent
 
 
 class Samples:
@@ -36,9 +37,10 @@ class Samples:
         self.looking = Looking(net, weights, num_fake, num_real, split, averaged, seed)
         self._compare = {name: build.find("evaluators", name) for name in comparisons}
 
-    def prepare(self, info: DataInfo, reference: Reference) -> None:
-        """Raises UserError unless the network can be loaded."""
+    def prepare(self, game: Game, info: DataInfo, reference: Reference) -> None:
+        """Raises UserError unless the game makes samples and the network can be loaded."""
         del info
+        require_latent(game)
         reference.net(self.looking.net, self.looking.weights)
 
     def __call__(self, subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
@@ -51,7 +53,7 @@ class Samples:
         for name, compare in self._compare.items():
             findings.ask(name, compare, real, fake)
         net = subject.reference.net(self.looking.net, self.looking.weights)
-        has_average = subject.nets["generator"].ema_params is not None
+        has_average = subject.nets[require_latent(subject.game).net].ema_params is not None
         protocol = self.looking._asdict() | {
             "net": net.name,
             "weights": net.weights,

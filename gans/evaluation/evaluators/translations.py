@@ -12,8 +12,10 @@ import numpy as np
 from gans import parallel
 from gans.core.pixels import to_float, to_uint8
 from gans.core.state import NetState
+from gans.core.types import Game, Latent, Translation
 from gans.data.source import DataInfo
 from gans.data.unpaired import Unpaired
+from gans.errors import UserError
 from gans.evaluation import views
 from gans.evaluation.evaluators import comparisons
 from gans.evaluation.evaluators.findings import Findings, Numbers
@@ -23,15 +25,14 @@ from gans.evaluation.views import View
 
 _BLOCK = 8  # images at once
 
-_WAYS = ("ab", "ba")  # from the one domain to the other
-
 
 class Translations:
-    """For both directions: distances, cycle and identity errors, and what became of the colours.
+    """For every direction: distances, cycle and identity errors, and what became of the colours.
 
     `fid_ab` is of A's images, translated, to B's. `cycle_a` is the mean absolute error of A's
-    images translated and back, `identity_b` of B's images that pass through the generator that
-    makes B's, both in [-1, 1] as the losses are. `colour_ab` is the mean correlation of the
+    images translated and back, `identity_a` of A's images that pass through the generator that
+    makes A's, both in [-1, 1] as the losses are; they are left out where nothing translates back.
+    `colour_ab` is the mean correlation of the
     luminances before and after, and `inverted_ab` the share of images where it is negative:
     an alarm, where it is not near 0.
 
@@ -46,9 +47,11 @@ class Translations:
     def __init__(self, *, net: str = "", weights: str = "", num: int = 1000, averaged: bool = True):
         self.net, self.weights, self.num, self.averaged = net, weights, num, averaged
 
-    def prepare(self, info: DataInfo, reference: Reference) -> None:
-        """Raises UserError unless the network can be loaded, if there is one."""
+    def prepare(self, game: Game, info: DataInfo, reference: Reference) -> None:
+        """Raises UserError unless the game translates and the network, if any, can be loaded."""
         del info
+        if isinstance(game.makes, Latent):
+            raise UserError("Translations are measured in games that translate, which this is not.")
         if self.net:
             reference.net(self.net, self.weights)
 
@@ -57,38 +60,41 @@ class Translations:
         reference, findings = subject.reference, Findings()
         data = reference.unpaired(self.num)
         images, made = data.test, {}
-        has_average = subject.nets["generator_ab"].ema_params is not None
+        ways = {way.source + way.target: way for way in subject.game.makes.values()}
+        has_average = any(subject.nets[way.net].ema_params is not None for way in ways.values())
         protocol = {
             "num_a": len(images["a"]),
             "num_b": len(images["b"]),
             "split": _split(data),
             "averaged": self.averaged and has_average,
         }
-        for way in _WAYS:
-            before = images[way[0]]
-            there, back = (self._generator(subject, w) for w in (way, way[::-1]))
-            made[way], errors = _translated(there, back, before, reference.mesh)
-            findings.take({f"{name}_{way[0]}": error for name, error in errors.items()})
-            findings.ask(f"colour_{way}", _colours, way, before, made[way])
+        for name, way in ways.items():
+            before, back = images[way.source], subject.game.back(way)
+            nets = (self._generator(subject, w) for w in (way, back))
+            made[name], errors = _translated(*nets, before, reference.mesh)
+            findings.take({f"{error}_{way.source}": x for error, x in errors.items()})
+            findings.ask(f"colour_{name}", _colours, name, before, made[name])
         if self.net:
             net = reference.net(self.net, self.weights)
             protocol |= {"net": net.name, "weights": net.weights, "resize": net.resize}
-            for way in _WAYS:
+            for name, way in ways.items():
                 real, fake = (
                     views.look(net, views.of_array(x), reference.mesh)
-                    for x in (images[way[1]], made[way])
+                    for x in (images[way.target], made[name])
                 )
                 for compare in (comparisons.frechet, comparisons.kernel):
                     findings.ask(
-                        f"comparisons.{compare.__name__}", _one_way, way, compare, real, fake
+                        f"comparisons.{compare.__name__}", _one_way, name, compare, real, fake
                     )
                 findings.warn(comparisons.cautions(real, fake))
         if data.shown:
             findings.warn(["Numbers of images trained on say nothing of others."])
         return findings.numbers, protocol | findings.notes
 
-    def _generator(self, subject: Subject, way: str) -> NetState:
-        net = subject.nets[f"generator_{way}"]
+    def _generator(self, subject: Subject, way: Translation | None) -> NetState | None:
+        if way is None:
+            return None
+        net = subject.nets[way.net]
         net = net.averaged() if self.averaged else net
         return jax.device_put(net, parallel.replicated(subject.reference.mesh))
 
@@ -117,31 +123,37 @@ def _one_way(way: str, compare: Callable[..., Numbers], real: View, fake: View) 
 
 
 def _translated(
-    there: NetState, back: NetState, images: np.ndarray, mesh: parallel.Devices
+    there: NetState, back: NetState | None, images: np.ndarray, mesh: parallel.Devices
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """The images translated, uint8, and the mean errors of the "cycle" and of the "identity"."""
+    """The images translated, uint8, and the mean errors of the "cycle" and of the "identity".
+
+    Without a network that translates back there are no errors.
+    """
     made, errors = [], []
     for start in range(0, len(images), _BLOCK):
         block = images[start : start + _BLOCK]
         full = np.concatenate([block, np.repeat(block[-1:], _BLOCK - len(block), axis=0)])
-        fake, cycle, identity = parallel.fetch(_translate(there, back, full), mesh)
+        fake, found = parallel.fetch(_translate(there, back, full), mesh)
         made.append(fake[: len(block)])
-        errors.append(np.stack([cycle, identity], axis=1)[: len(block)])
-    cycle, identity = np.concatenate(errors).astype(np.float64).mean(axis=0)
-    return np.concatenate(made), {"cycle": float(cycle), "identity": float(identity)}
+        errors.append({name: x[: len(block)] for name, x in found.items()})
+    whole = {name: np.concatenate([block[name] for block in errors]) for name in errors[0]}
+    means = {name: float(x.astype(np.float64).mean()) for name, x in whole.items()}
+    return np.concatenate(made), means
 
 
 @jax.jit
 def _translate(
-    there: NetState, back: NetState, images: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    there: NetState, back: NetState | None, images: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The images translated, uint8, and of each the errors of its cycle and its identity."""
     real = to_float(images)
     fake, _ = there(real, train=False)
+    if back is None:
+        return to_uint8(fake), {}
     cycled, _ = back(fake, train=False)
     same, _ = back(real, train=False)
 
     def error(x: jax.Array) -> jax.Array:
         return jnp.mean(jnp.abs(x - real), axis=(1, 2, 3))
 
-    return to_uint8(fake), error(cycled), error(same)
+    return to_uint8(fake), {"cycle": error(cycled), "identity": error(same)}

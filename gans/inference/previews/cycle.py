@@ -11,8 +11,9 @@ from PIL import Image
 
 from gans.core.pixels import to_float, to_uint8
 from gans.core.state import NetState
-from gans.core.types import Nets
+from gans.core.types import Game, Latent, Nets
 from gans.data.source import DataInfo
+from gans.errors import UserError
 from gans.inference.grids import grid
 from gans.inference.previews import SIDE
 
@@ -21,48 +22,64 @@ _MOST = 16  # rows
 
 
 class Translations:
-    """Images of both domains: as they are, translated, translated back, and the identity.
+    """Images of each domain: as they are, translated, translated back, and the identity.
+
+    The last two are left out where nothing translates back.
 
     Args:
       info: of the data.
-      test: under "a" and "b" uint8 `[n, H, W, C]`; as many rows are shown as both have, 16 at
-        most.
+      game: whose translations are shown.
+      test: of each domain uint8 `[n, H, W, C]`; as many rows are shown as all have, 16 at most.
     """
 
     next_command = (
         "experiments.translate --workdir={workdir} --direction=b_to_a --out=translated FILES"
     )
 
-    def __init__(self, *, info: DataInfo, test: Mapping[str, np.ndarray]):
+    def __init__(self, *, info: DataInfo, game: Game, test: Mapping[str, np.ndarray]):
+        if isinstance(game.makes, Latent):
+            raise UserError("preview.name is cycle.Translations, but this game translates nothing.")
         rows = min(_MOST, *(len(images) for images in test.values()))
         self._images = {domain: jnp.asarray(images[:rows]) for domain, images in test.items()}
+        self._ways = [(way, game.back(way)) for way in game.makes.values()]
+        names = dict(zip(test, info.domains, strict=True))
         self._labels = [
-            label for way in (info.domains, info.domains[::-1]) for label in _labels(*way)
+            label
+            for way, back in self._ways
+            for label in _labels(names[way.source], names[way.target], back is not None)
         ]
 
     def __call__(self, nets: Nets) -> jax.Array:
-        """uint8 `[rows * 8, H, W, C]` on the device."""
-        ab, ba = nets["generator_ab"], nets["generator_ba"]
-        columns = [*_translate(ab, ba, self._images["a"]), *_translate(ba, ab, self._images["b"])]
+        """uint8 `[rows * columns, H, W, C]` on the device."""
+        columns = [
+            column
+            for way, back in self._ways
+            for column in _translate(
+                nets[way.net], nets[back.net] if back else None, self._images[way.source]
+            )
+        ]
         images = jnp.stack(columns, axis=1)
         return images.reshape(-1, *images.shape[2:])
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
-        """A row for each test image of A and of B, four columns for each domain."""
+        """A row for each test image of each domain, the columns of every way beside each other."""
         columns = len(self._labels)
         return grid(images, columns, title=title, labels=self._labels, cell=_CELL, side=SIDE)
 
 
-def _labels(name: str, other: str) -> tuple[str, ...]:
-    return name, f"as {other}", "and back", "identity"
+def _labels(name: str, other: str, is_cycle: bool) -> tuple[str, ...]:
+    return (name, f"as {other}", *(("and back", "identity") if is_cycle else ()))
 
 
 @jax.jit
-def _translate(there: NetState, back: NetState, images: jax.Array) -> tuple[jax.Array, ...]:
+def _translate(there: NetState, back: NetState | None, images: jax.Array) -> tuple[jax.Array, ...]:
     """uint8 images, translated, translated back, and what the other generator leaves of them."""
-    there, back = there.averaged(), back.averaged()
     real = to_float(images)
-    translated, _ = there(real, train=False)
+    translated, _ = there.averaged()(real, train=False)
+    shown = images, to_uint8(translated)
+    if back is None:
+        return shown
+    back = back.averaged()
     cycled, _ = back(translated, train=False)
     same, _ = back(real, train=False)
-    return images, to_uint8(translated), to_uint8(cycled), to_uint8(same)
+    return *shown, to_uint8(cycled), to_uint8(same)

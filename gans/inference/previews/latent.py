@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from PIL import Image
 
-from gans.core.types import Nets
+from gans.core.types import Game, Latent, Nets
 from gans.data.source import DataInfo
+from gans.errors import UserError
 from gans.inference.grids import grid
 from gans.inference.previews import SIDE
 from gans.inference.sampling import latents, render
@@ -21,18 +22,20 @@ class Grid:
     Args:
       info: of the data; with classes, each column of the grid is a class. Of more than there may be
         columns, the first, the last and evenly spread ones between them are shown.
-      latent_dim: of the generator.
+      game: whose generator makes images of latent vectors.
       rows: of the grid.
       columns: of the grid, where there are no classes.
     """
 
     next_command = "experiments.sample --workdir={workdir} --num=64 --out=samples.png"
 
-    def __init__(self, *, info: DataInfo, latent_dim: int, rows: int, columns: int):
-        known = len(info.classes)
+    def __init__(self, *, info: DataInfo, game: Game, rows: int, columns: int):
+        if not isinstance(game.makes, Latent):
+            raise UserError("preview.name is latent.Grid, but this game makes no images of noise.")
+        known, self._net = len(info.classes), game.makes.net
         self.columns, rows = min(known or columns, _MOST), min(rows, _MOST)
         count = rows * self.columns
-        self.latent = latents(0, 0, count, latent_dim)
+        self.latent = latents(0, 0, count, game.makes.dim)
         self.classes, self.label = (), None
         if known:
             shown = np.linspace(0, known - 1, self.columns).round().astype(int)
@@ -41,7 +44,7 @@ class Grid:
 
     def __call__(self, nets: Nets) -> jax.Array:
         """uint8 `[rows * columns, H, W, C]` on the device."""
-        return render(nets["generator"], self.latent, self.label)
+        return render(nets[self._net], self.latent, self.label)
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
         """The grid, with the names of the classes above its columns."""

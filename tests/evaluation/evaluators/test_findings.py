@@ -5,6 +5,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
+from gans.config import build
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation import runner
@@ -45,7 +46,8 @@ def test_what_left_nothing_out_notes_no_more_than_cautions():
 
 def lines(evaluator):
     """The record of an evaluator that returns, or raises, what it is given."""
-    judge = runner.Judge(ConfigDict(), DataInfo(1, (8, 8, 3)), None)
+    experiment = build.Experiment(ConfigDict({"evaluators": {}}), None, {})
+    judge = runner.Judge(experiment, DataInfo(1, (8, 8, 3)), None)
     judge._evaluators = {"quality": evaluator}
     return judge.run({}, 7)
 

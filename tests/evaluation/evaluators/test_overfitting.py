@@ -34,8 +34,8 @@ class Known(Reference):
 def subject(config, devices=1):
     reference = Known(config, parallel.make_mesh(devices))
     info = reference.source("").info(config.data.labels)
-    nets = jax.jit(build.start(config, build.game(config), info))(jax.random.key(0)).nets
-    return Subject(nets, 0, info, reference)
+    nets = jax.jit(build.of_run(config).start(info))(jax.random.key(0)).nets
+    return Subject(nets, 0, build.game(config), info, reference)
 
 
 def judged_by_brightness(one, sign=1):
@@ -74,9 +74,9 @@ def test_discriminators_that_are_told_the_class_or_find_it_are_asked_as_in_train
 
 def test_images_that_are_trained_on_are_not_held_out():
     one = subject(dcgan_cifar10.get_config("test"))
-    Overfitting().prepare(one.info, one.reference)
+    Overfitting().prepare(one.game, one.info, one.reference)
     with pytest.raises(UserError, match="50 of the 50 images of the split 'train' are trained on"):
-        Overfitting(held_out="train").prepare(one.info, one.reference)
+        Overfitting(held_out="train").prepare(one.game, one.info, one.reference)
     numbers, protocol = Overfitting(held_out="train")(one)
     assert numbers == {} and protocol["cautions"][0].startswith("Overfitting is left out")
 

@@ -24,14 +24,16 @@ def parts(tmp_path_factory):
     config = cgan_digits.get_config("test")
     source = digits.load(split="train[:64]", image_size=32, channels=1)
     info = source.info(True)
-    nets = jax.jit(build.start(config, build.game(config), info))(jax.random.key(0)).nets
+    nets = jax.jit(build.of_run(config).start(info))(jax.random.key(0)).nets
     yield config, info, nets
     patch.undo()
 
 
 def subject(parts, devices=1):
     config, info, nets = parts
-    return Subject(nets, 7, info, Reference(config, parallel.make_mesh(devices)))
+    return Subject(
+        nets, 7, build.game(config), info, Reference(config, parallel.make_mesh(devices))
+    )
 
 
 def evaluator(weights, comparisons=ALL, **fields):
@@ -69,7 +71,7 @@ def test_what_is_asked_for_alike_is_made_once(parts, weights):
 
 def subject_of(other):
     """Another step of the same run."""
-    return Subject(other.nets, 8, other.info, other.reference)
+    return Subject(other.nets, 8, other.game, other.info, other.reference)
 
 
 def test_averaged_parameters_are_taken_or_left(parts, weights):
@@ -77,7 +79,7 @@ def test_averaged_parameters_are_taken_or_left(parts, weights):
     net = nets["generator"]
     zero = jax.tree.map(np.zeros_like, net.params)
     averaging = nets | {"generator": net.replace(ema_params=zero, ema_model_state=net.model_state)}
-    one = Subject(averaging, 0, info, Reference(config, parallel.make_mesh(1)))
+    one = Subject(averaging, 0, build.game(config), info, Reference(config, parallel.make_mesh(1)))
     averaged, protocol = evaluator(weights, ("vendi",))(one)
     assert protocol["averaged"] is True
     assert averaged["vendi"] == pytest.approx(1, abs=1e-3)  # all of them one grey image
@@ -88,9 +90,9 @@ def test_averaged_parameters_are_taken_or_left(parts, weights):
 def test_mistakes_are_known_before_training(parts, weights):
     config, info, _ = parts
     reference = Reference(config, parallel.make_mesh(1))
-    evaluator(weights).prepare(info, reference)
+    evaluator(weights).prepare(build.game(config), info, reference)
     with pytest.raises(UserError, match="There is no classifier"):
-        evaluator("nowhere.npz").prepare(info, reference)
+        evaluator("nowhere.npz").prepare(build.game(config), info, reference)
     with pytest.raises(UserError, match="There is no gans.evaluation.evaluators.comparisons.fid"):
         evaluator(weights, ("fid",))
 

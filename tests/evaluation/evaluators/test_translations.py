@@ -13,6 +13,8 @@ from gans.data.source import DataInfo
 from gans.data.unpaired import Unpaired
 from gans.evaluation.evaluators.translations import Translations
 from gans.evaluation.subject import Reference, Subject
+from gans.games import cycle
+from gans.losses.adversarial import LOSSES
 
 
 class Scale(nn.Module):
@@ -37,6 +39,9 @@ class Images(Reference):
         return Unpaired(None, None, ("A", "B"), test, self.shown)
 
 
+GAME = cycle.game(adversarial=LOSSES["least_squares"], pool_size=0)
+
+
 def subject(ab, ba):
     inputs = (jnp.zeros((1, 6, 8, 3)),)
     nets = {
@@ -44,7 +49,7 @@ def subject(ab, ba):
         for way, by in (("ab", ab), ("ba", ba))
     }
     info = DataInfo(11, (6, 8, 3), domains=("A", "B"), domain_sizes=(11, 9))
-    return Subject(nets, 0, info, Images(None, parallel.make_mesh(1)))
+    return Subject(nets, 0, GAME, info, Images(None, parallel.make_mesh(1)))
 
 
 def test_errors_are_those_worked_out_by_hand():

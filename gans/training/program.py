@@ -1,0 +1,124 @@
+"""The compiled program of a training: where its state lives, and what moves it on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import jaxpr_as_fun
+from ml_collections import ConfigDict
+
+from gans import parallel
+from gans.config import build
+from gans.config.build import Experiment
+from gans.core.state import GanState
+from gans.core.types import Metrics
+from gans.core.update import update
+from gans.data.pipeline import Feed, Pipeline, make_pipeline
+from gans.data.source import DataInfo, Source
+from gans.data.unpaired import Unpaired
+from gans.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What an experiment and its data make, before it is known where to begin.
+
+    Attributes:
+      experiment: the experiment.
+      info: the facts about the data.
+      mesh: the devices.
+      begin: from a key to the state that a new run starts from, on the devices.
+      shapes: of the state, an abstract array with its sharding for each of its arrays.
+      pipeline: the stream of feeds.
+      resident: of the data, what stays on the devices.
+      advance: `(state, feed) -> (state, metrics)`, a chunk of steps that donates the state.
+    """
+
+    experiment: Experiment
+    info: DataInfo
+    mesh: parallel.Devices
+    begin: Callable[[jax.Array], GanState]
+    shapes: GanState
+    pipeline: Pipeline
+    resident: Any
+    advance: Callable[[GanState, Feed], tuple[GanState, Metrics]]
+
+    @property
+    def config(self) -> ConfigDict:
+        """As in `configs/`."""
+        return self.experiment.config
+
+    @property
+    def shardings(self) -> GanState:
+        """Where each array of the state lives."""
+        return jax.tree.map(lambda x: x.sharding, self.shapes)
+
+
+def make(
+    experiment: Experiment,
+    mesh: parallel.Devices,
+    source: Source | Unpaired,
+    resident: Any = None,
+) -> Program:
+    """The program of an experiment on some devices; initialisation is traced once.
+
+    Args:
+      experiment: the experiment.
+      mesh: the devices.
+      source: the data.
+      resident: of another program on the same data and devices, to be shared; sent if None.
+
+    Raises:
+      UserError: the experiment does not fit the data, or its state the memory.
+    """
+    config, info = experiment.config, source.info(experiment.config.data.labels)
+    begin, shapes = _initialisation(experiment, info, mesh)
+    pipeline = make_pipeline(
+        source,
+        batch_size=config.data.batch_size,
+        seed=config.seed,
+        labels=config.data.labels,
+        resident_mib=config.data.resident_mib,
+        rows=parallel.share(config.data.batch_size, mesh),
+    )
+    if resident is None:
+        resident = parallel.put(pipeline.resident, parallel.replicated(mesh))
+    lives = jax.tree.map(lambda x: x.sharding, shapes)
+    step = functools.partial(update, game=experiment.game)
+    chunk = parallel.jit_chunk(step, pipeline.batch, mesh, lives)
+
+    def advance(state: GanState, feed: Feed) -> tuple[GanState, Metrics]:
+        return chunk(state, resident, feed)
+
+    return Program(experiment, info, mesh, begin, shapes, pipeline, resident, advance)
+
+
+def _initialisation(
+    experiment: Experiment, info: DataInfo, mesh: parallel.Devices
+) -> tuple[Callable[[jax.Array], GanState], GanState]:
+    """What makes the state, each device being given only what is to live on it, and its shapes.
+
+    Raises:
+      UserError: the networks cannot be built for these images, or take more memory than there is.
+    """
+    with build.fitting():
+        traced, shapes = jax.make_jaxpr(experiment.start(info), return_shape=True)(
+            jax.random.key(0)
+        )
+    parallel.check_memory(shapes)
+    if any(0 in leaf.shape for leaf in jax.tree.leaves(shapes.nets)):
+        raise UserError("The networks do not fit: one of them has a layer without features.")
+    lives = parallel.shardings(shapes, mesh, fsdp=experiment.config.mesh.fsdp)
+    shapes = jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes, lives
+    )
+    kind = jax.tree.structure(shapes)
+
+    def begin(key: jax.Array) -> GanState:
+        return jax.tree.unflatten(kind, jaxpr_as_fun(traced)(key))
+
+    return jax.jit(begin, out_shardings=lives), shapes
