@@ -25,7 +25,8 @@ from gans.core.types import Game
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
+from gans.losses.adversarial import Adversarial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Experiment:
         places = tuple(i for i, player in enumerate(players, 1) if net in player.nets)
         if spec.get("shared_count", False):
             fields["turns"] = optim.Turns(places, len(players))
+        if isinstance(spec.name, str) and "." in spec.name:
+            fields["name"] = find("optimizers", fields["name"])
         # A schedule counts the network's own moves, of which an iteration may have two.
         return optim.optimizer(**fields, num_steps=self.config.train.num_steps * len(places))
 
@@ -162,12 +165,7 @@ def data_source(data: ConfigDict) -> Source | Unpaired:
 
 def game(config: ConfigDict) -> Game:
     """The game of a config with its adversarial loss; `loss.weights` must name its terms."""
-    name = config.loss.adversarial
-    if name not in LOSSES:
-        raise UserError(
-            f"No adversarial loss is called {name!r}; choose one of {', '.join(LOSSES)}."
-        )
-    fields = {"adversarial": LOSSES[name], **_fields(config.game)}
+    fields = {"adversarial": _adversarial(config.loss.adversarial), **_fields(config.game)}
     made = call(find("games", config.game.name), "game", fields)
     if not isinstance(made, Game):
         raise UserError(f"game.name is {config.game.name!r}, which makes no game.")
@@ -178,6 +176,18 @@ def game(config: ConfigDict) -> Game:
             f"but the terms of the game {config.game.name} are {sorted(terms)}."
         )
     return made
+
+
+def _adversarial(name: str) -> Adversarial:
+    if isinstance(name, str) and "." in name:
+        return find("losses", name, Adversarial)
+    known = {key: x for key, x in vars(adversarial).items() if isinstance(x, Adversarial)}
+    if name not in known:
+        raise UserError(
+            f"No adversarial loss is called {name!r}; choose one of {', '.join(known)}, or name "
+            "your own as in my_project.losses.softened."
+        )
+    return known[name]
 
 
 def nets(config: ConfigDict) -> dict[str, nn.Module]:

@@ -140,7 +140,10 @@ def check_types(function: Callable, path: str, values: Mapping[str, Any]) -> Non
       path: of the section.
       values: by the parameters' names. What no config could hold is not looked at.
     """
-    kinds = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    try:
+        kinds = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    except NameError:  # of types that a module imports for type checkers alone
+        return
     for name, value in values.items():
         if name in kinds and isinstance(value, _PLAIN):
             value = value.to_dict() if isinstance(value, ConfigDict) else value

@@ -112,7 +112,7 @@ _OF_ADAM = {"b1", "b2", "eps"}
 
 
 def optimizer(
-    name: str,
+    name: str | Callable[..., optax.GradientTransformation],
     *,
     learning_rate: float,
     schedule: str,
@@ -123,7 +123,7 @@ def optimizer(
     """The optimizer called `name`, its rate following a schedule over `num_steps` iterations.
 
     Args:
-      name: a key of `OPTIMIZERS`.
+      name: a key of `OPTIMIZERS`, or a function of `learning_rate` and constants.
       learning_rate: at the start.
       schedule: a key of `SCHEDULES`.
       num_steps: optimizer steps until a falling schedule ends.
@@ -134,13 +134,13 @@ def optimizer(
     Raises:
       UserError: no optimizer or schedule of that name, or a constant it does not have.
     """
-    if name not in OPTIMIZERS:
+    if not callable(name) and name not in OPTIMIZERS:
         raise UserError(f"No optimizer is called {name!r}; choose one of {', '.join(OPTIMIZERS)}.")
     if schedule not in SCHEDULES:
         raise UserError(
             f"No schedule is called {schedule!r}; choose one of {', '.join(SCHEDULES)}."
         )
-    make = OPTIMIZERS[name]
+    make = name if callable(name) else OPTIMIZERS[name]
     known = inspect.signature(make).parameters
     if unknown := set(constants) - set(known) - _OF_ADAM:
         raise UserError(f"The optimizer {name!r} has no {', '.join(sorted(unknown))}.")

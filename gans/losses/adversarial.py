@@ -2,6 +2,9 @@
 
 All functions are elementwise on logits of any shape (one for an image, or a map of
 them from a PatchGAN) and return losses of the same shape; the game takes the mean.
+
+`loss.adversarial = "hinge"` in a config is the object `hinge` of this module; one of your own is an
+`Adversarial` in a module of yours, as in `loss.adversarial = "my_project.losses.softened"`.
 """
 
 from __future__ import annotations
@@ -76,10 +79,17 @@ def negative_logit_generator(logits: jax.Array) -> jax.Array:
     return -logits
 
 
-LOSSES: dict[str, Adversarial] = {
-    "non_saturating": Adversarial(cross_entropy_discriminator, non_saturating_generator),
-    "minimax": Adversarial(cross_entropy_discriminator, minimax_generator),
-    "least_squares": Adversarial(least_squares_discriminator, least_squares_generator),
-    "hinge": Adversarial(hinge_discriminator, negative_logit_generator),
-    "wasserstein": Adversarial(wasserstein_discriminator, negative_logit_generator),
-}
+non_saturating = Adversarial(cross_entropy_discriminator, non_saturating_generator)
+"""The usual one: arXiv:1406.2661, section 3."""
+
+minimax = Adversarial(cross_entropy_discriminator, minimax_generator)
+"""The original: arXiv:1406.2661, eq. 1."""
+
+least_squares = Adversarial(least_squares_discriminator, least_squares_generator)
+"""That of LSGAN and CycleGAN: arXiv:1611.04076, eq. 9."""
+
+hinge = Adversarial(hinge_discriminator, negative_logit_generator)
+"""That of SNGAN and BigGAN: arXiv:1802.05957, eq. 16 and 17."""
+
+wasserstein = Adversarial(wasserstein_discriminator, negative_logit_generator)
+"""That of WGAN: arXiv:1701.07875, eq. 2."""

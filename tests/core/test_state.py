@@ -12,7 +12,7 @@ from closeness import assert_no_further, exactly, of_layer
 
 from gans.core.state import create_net, create_state
 from gans.games import latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models.layers import BatchNorm
 
 
@@ -192,7 +192,7 @@ class LatentNet(nn.Module):
         return nn.Dense(3)(jnp.concatenate([x.reshape(len(x), -1), label], -1))
 
 
-GAME = latent.joint(adversarial=LOSSES["hinge"], latent_dim=5)
+GAME = latent.joint(adversarial=adversarial.hinge, latent_dim=5)
 BATCH = {"image": jnp.zeros((2, 4, 4, 1)), "label": jnp.zeros((2, 7))}
 WEIGHTS = {"real": 0.5, "fake": 0.25, "adversarial": 2}
 

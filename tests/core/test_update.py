@@ -12,11 +12,11 @@ from gans.core.state import create_state
 from gans.core.types import Game, Outcome, Player
 from gans.core.update import move, update
 from gans.games import latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models.dcgan import Discriminator, Generator
 
 RATE = 0.05
-GAME = latent.joint(adversarial=LOSSES["non_saturating"], latent_dim=4)
+GAME = latent.joint(adversarial=adversarial.non_saturating, latent_dim=4)
 BATCH = {"image": np.linspace(-1, 1, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8, 1)}
 WEIGHTS = {"real": 0.5, "fake": 0.5, "adversarial": 1.0}
 

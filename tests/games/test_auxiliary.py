@@ -11,7 +11,7 @@ from gans.core.state import create_state
 from gans.core.update import update
 from gans.errors import UserError
 from gans.games import auxiliary
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 
 RATE = 0.1
 WEIGHTS = {
@@ -54,7 +54,7 @@ class Discriminator(nn.Module):
 
 
 def play(discriminator):
-    game = auxiliary.two_step(adversarial=LOSSES["least_squares"], latent_dim=1)
+    game = auxiliary.two_step(adversarial=adversarial.least_squares, latent_dim=1)
     state = create_state(
         jax.random.key(0),
         game,

@@ -13,7 +13,7 @@ from gans.core.state import create_net, create_state
 from gans.core.update import update
 from gans.games import cycle, memory
 from gans.games.cycle import D_TERMS, DISCRIMINATORS, G_TERMS, GENERATORS
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models.layers import Dropout
 
 RATE = 0.05
@@ -127,7 +127,7 @@ def mean2(error, x):
     return np.mean(2 * error * x)
 
 
-GAME = cycle.game(adversarial=LOSSES["least_squares"], pool_size=0)
+GAME = cycle.game(adversarial=adversarial.least_squares, pool_size=0)
 STEP = jax.jit(lambda state: update(state, BATCH, game=GAME))
 
 
@@ -187,7 +187,7 @@ def test_statistics_move_with_their_own_player_alone(played):
 
 
 def test_discriminators_judge_what_the_pool_gives_and_generators_their_newest():
-    game = cycle.game(adversarial=LOSSES["least_squares"], pool_size=6)
+    game = cycle.game(adversarial=adversarial.least_squares, pool_size=6)
     full = {
         name: memory.Pool(jnp.full((6, 1, 1, 1), value), jnp.int32(6))
         for name, value in (("fake_a", 2.0), ("fake_b", -3.0))
@@ -215,7 +215,7 @@ def test_discriminators_judge_what_the_pool_gives_and_generators_their_newest():
 
 
 def test_the_pools_start_empty_one_for_each_domain_and_none_for_size_0():
-    pools = cycle.game(adversarial=LOSSES["hinge"], pool_size=7).memory(BATCH)
+    pools = cycle.game(adversarial=adversarial.hinge, pool_size=7).memory(BATCH)
     assert {name: pool.images.shape for name, pool in pools.items()} == {
         "fake_a": (7, 1, 1, 1),
         "fake_b": (7, 1, 1, 1),

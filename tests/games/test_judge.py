@@ -4,7 +4,9 @@ import jax.numpy as jnp
 import pytest
 
 from gans.games.judge import judge
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
+
+LOSSES = sorted(k for k, x in vars(adversarial).items() if isinstance(x, adversarial.Adversarial))
 
 # Logits that are judged, and how many of the six are called right if they are all
 # of real images, or all of generated ones.
@@ -25,7 +27,7 @@ def test_accuracy_counts_logits_on_the_right_side(name):
         return images, net
 
     for real, right in zip((True, False), RIGHT[name], strict=True):
-        report, _ = judge(net, LOGITS, adversarial=LOSSES[name], real=real)
+        report, _ = judge(net, LOGITS, adversarial=getattr(adversarial, name), real=real)
         assert float(report["accuracy"]) == pytest.approx(right / 6)
 
 
@@ -34,5 +36,5 @@ def test_a_logit_between_the_answers_is_not_right():
         return images, net
 
     for real in (True, False):
-        report, _ = judge(net, jnp.zeros((3, 1)), adversarial=LOSSES["hinge"], real=real)
+        report, _ = judge(net, jnp.zeros((3, 1)), adversarial=adversarial.hinge, real=real)
         assert float(report["accuracy"]) == 0.0

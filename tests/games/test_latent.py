@@ -10,7 +10,7 @@ import pytest
 from gans.core.state import create_state
 from gans.core.update import update
 from gans.games import latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 
 LATENT = 2
 RATE = 0.1
@@ -60,7 +60,7 @@ def batch(conditional):
 
 def play(form, conditional):
     """The state before and after one iteration with least squares and SGD; the metrics, the z."""
-    game = getattr(latent, form)(adversarial=LOSSES["least_squares"], latent_dim=LATENT)
+    game = getattr(latent, form)(adversarial=adversarial.least_squares, latent_dim=LATENT)
     state = create_state(
         jax.random.key(0),
         game,
@@ -202,7 +202,7 @@ def test_two_step_metrics_and_summary(two_step):
 
 @pytest.mark.parametrize("form", ["joint", "two_step"])
 def test_players_name_their_networks_and_terms(form):
-    game = getattr(latent, form)(adversarial=LOSSES["hinge"], latent_dim=LATENT)
+    game = getattr(latent, form)(adversarial=adversarial.hinge, latent_dim=LATENT)
     players = [(p.name, p.nets, p.terms) for p in game.players]
     d = ("discriminator",)
     expected = {
@@ -213,7 +213,7 @@ def test_players_name_their_networks_and_terms(form):
 
 
 def test_networks_are_called_with_the_label_where_there_is_one():
-    game = latent.joint(adversarial=LOSSES["hinge"], latent_dim=LATENT)
+    game = latent.joint(adversarial=adversarial.hinge, latent_dim=LATENT)
     for conditional in (False, True):
         one = batch(conditional)
         noise = game.draw(jax.random.key(0), one, None)
@@ -225,7 +225,7 @@ def test_networks_are_called_with_the_label_where_there_is_one():
 
 
 def test_noise_is_standard_normal_one_row_for_each_image():
-    game = latent.joint(adversarial=LOSSES["hinge"], latent_dim=100)
+    game = latent.joint(adversarial=adversarial.hinge, latent_dim=100)
     images = {"image": jnp.zeros((400, 1, 1, 1))}
     z = np.asarray(game.draw(jax.random.key(0), images, None)["latent"])
     assert z.shape == (400, 100) and z.dtype == np.float32

@@ -19,7 +19,7 @@ from gans.core.state import GanState, create_state
 from gans.core.update import update
 from gans.errors import UserError
 from gans.games import cycle, latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models import layers, patchgan
 from gans.models.dcgan import Discriminator, Generator
 
@@ -80,7 +80,7 @@ class Latent(Setting):
     """A latent game."""
 
     def __init__(self, form, conditional):
-        self.game = getattr(latent, form)(adversarial=LOSSES["non_saturating"], latent_dim=3)
+        self.game = getattr(latent, form)(adversarial=adversarial.non_saturating, latent_dim=3)
         self.feed = batches(conditional)
         nets = {
             "generator": Generator(image_size=8, channels=1, stem_features=4, features=(4,)),
@@ -118,7 +118,7 @@ class Cycle(Setting):
     """CycleGAN with dropout, one image of each domain a device, and pools that fill at once."""
 
     def __init__(self):
-        self.game = cycle.game(adversarial=LOSSES["least_squares"], pool_size=3)
+        self.game = cycle.game(adversarial=adversarial.least_squares, pool_size=3)
         images = np.random.default_rng(0).uniform(-1, 1, (2, STEPS, DEVICES, 8, 8, 1))
         self.feed = dict(zip("ab", images.astype(np.float32), strict=True))
         nets = dict.fromkeys(cycle.GENERATORS, Dropping())

@@ -23,7 +23,7 @@ from gans.core import optim
 from gans.core.state import create_state
 from gans.core.update import update
 from gans.games import latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models.dcgan import Discriminator, Generator
 
 CLASSES = 10
@@ -454,7 +454,7 @@ def play(form, conditional, optimizer, iterations):
         "generator": Generator(),
         "discriminator": Discriminator(**(HIDDEN if conditional else {})),
     }
-    game = getattr(latent, form)(adversarial=LOSSES["non_saturating"], latent_dim=LATENT)
+    game = getattr(latent, form)(adversarial=adversarial.non_saturating, latent_dim=LATENT)
     moves = {"generator": 1, "discriminator": len(game.players) - 1}
     ours = OPTIMIZERS[optimizer][0]
     optimizers = {

@@ -21,7 +21,7 @@ from gans.core.state import create_state
 from gans.core.update import update
 from gans.games import cycle
 from gans.inference import pytorch_weights
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models import layers, patchgan, resnet, unet
 
 # The networks there.
@@ -444,7 +444,7 @@ def test_two_iterations_are_those_of_the_tutorial():
 
 def check_iterations(loss, modules, nets, params_of):
     """Two iterations there and here, from the same parameters: the same losses, the same end."""
-    game = cycle.game(adversarial=LOSSES[loss], pool_size=0)
+    game = cycle.game(adversarial=getattr(adversarial, loss), pool_size=0)
     before = params_of(nets)
     images = np.clip(0.5 * normal(2, 2, 1, *SIZE), -1, 1)  # iterations, domains, a batch of one
     params, metrics = ours_after(game, modules, before, images)

@@ -13,7 +13,7 @@ from closeness import FACTOR, FLOOR, exactly
 from gans.core.state import create_net, create_state
 from gans.core.update import update
 from gans.games import latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.models import dcgan, layers, resnet, unet
 from gans.ops import convolution, upsample
 
@@ -42,7 +42,7 @@ def images(*shape):
 
 def of_dcgan(compile=jax.jit):
     """The losses of a game, `[STEPS, 3]`."""
-    game = latent.two_step(adversarial=LOSSES["non_saturating"], latent_dim=8)
+    game = latent.two_step(adversarial=adversarial.non_saturating, latent_dim=8)
     feed = [{"image": image} for image in images(STEPS, 4, 8, 8, 1)]
     nets = {
         "generator": dcgan.Generator(image_size=8, channels=1, stem_features=8, features=(8,)),

@@ -14,7 +14,7 @@ from gans.data.unpaired import Unpaired
 from gans.evaluation.evaluators.translations import Translations
 from gans.evaluation.subject import Reference, Subject
 from gans.games import cycle
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 
 
 class Scale(nn.Module):
@@ -39,7 +39,7 @@ class Images(Reference):
         return Unpaired(None, None, ("A", "B"), test, self.shown)
 
 
-GAME = cycle.game(adversarial=LOSSES["least_squares"], pool_size=0)
+GAME = cycle.game(adversarial=adversarial.least_squares, pool_size=0)
 
 
 def subject(ab, ba):

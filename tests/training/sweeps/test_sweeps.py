@@ -7,8 +7,10 @@ from urllib.parse import unquote
 import pytest
 
 from gans.errors import UserError
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial
 from gans.training.sweeps import plan, sweep
+
+LOSSES = sorted(k for k, x in vars(adversarial).items() if isinstance(x, adversarial.Adversarial))
 
 CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
