@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 
 from gans.config import ranges, schema
 from gans.config.names import call, find, wanted
-from gans.core import optim
+from gans.core import optim, weights
 from gans.core.state import GanState, create_state
-from gans.core.types import Game
+from gans.core.types import Game, Metrics
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
@@ -81,6 +81,12 @@ class Experiment:
             remat=self.config.train.remat,
         )
 
+    def lasting(self, config: ConfigDict) -> Experiment:
+        """The same experiment with a config that differs in lengths alone."""
+        return dataclasses.replace(
+            self, config=config, game=dataclasses.replace(self.game, weigh=_weigh(config))
+        )
+
     def preview(self, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
         """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
 
@@ -106,12 +112,13 @@ class Experiment:
             fields["learning_rate"] = rates[section]
         players = self.game.players
         places = tuple(i for i, player in enumerate(players, 1) if net in player.nets)
+        moves = sum(1 / player.every for player in players if net in player.nets)
         if spec.get("shared_count", False):
             fields["turns"] = optim.Turns(places, len(players))
         if isinstance(spec.name, str) and "." in spec.name:
             fields["name"] = find("optimizers", fields["name"])
         # A schedule counts the network's own moves, of which an iteration may have two.
-        return optim.optimizer(**fields, num_steps=self.config.train.num_steps * len(places))
+        return optim.optimizer(**fields, num_steps=int(self.config.train.num_steps * moves))
 
     def _sections(self) -> dict[str, str]:
         """The section of `optim` for each network: its own, or that of the player who moves it.
@@ -165,8 +172,11 @@ def data_source(data: ConfigDict) -> Source | Unpaired:
 
 def game(config: ConfigDict) -> Game:
     """The game of a config with its adversarial loss; `loss.weights` must name its terms."""
+    make = find("games", config.game.name)
+    # A game that can do without some of its terms is told which there are.
+    offered = wanted(make, {"terms": tuple(config.loss.weights)})
     fields = {"adversarial": _adversarial(config.loss.adversarial), **_fields(config.game)}
-    made = call(find("games", config.game.name), "game", fields)
+    made = call(make, "game", offered | fields)
     if not isinstance(made, Game):
         raise UserError(f"game.name is {config.game.name!r}, which makes no game.")
     terms = {term for player in made.players for term in player.terms}
@@ -175,7 +185,26 @@ def game(config: ConfigDict) -> Game:
             f"loss.weights has {sorted(config.loss.weights)}, "
             f"but the terms of the game {config.game.name} are {sorted(terms)}."
         )
-    return made
+    return dataclasses.replace(made, weigh=_weigh(config))
+
+
+def _weigh(config: ConfigDict) -> Callable[[Metrics, jax.Array], Metrics]:
+    """The weights of loss terms at a step, of those that `loss.weights` gives.
+
+    Raises:
+      UserError: `loss.schedule` is of a term that has no weight, or is no such schedule.
+    """
+    factors = {}
+    for term, spec in config.loss.get("schedule", {}).items():
+        if term not in config.loss.weights:
+            raise UserError(f"loss.schedule.{term} is of a term that loss.weights does not have.")
+        fields = {"steps": config.train.num_steps, **spec}
+        factors[term] = call(weights.schedule, f"loss.schedule.{term}", fields)
+
+    def weigh(given: Metrics, step: jax.Array) -> Metrics:
+        return {**given, **{term: given[term] * factor(step) for term, factor in factors.items()}}
+
+    return weigh
 
 
 def _adversarial(name: str) -> Adversarial:

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from flax.training import train_state
 
-from gans.core.types import Batch, Game, Memory
+from gans.core.types import Arguments, Batch, Game, Memory
 
 
 class NetState(train_state.TrainState):
@@ -59,6 +59,26 @@ class NetState(train_state.TrainState):
         variables = {"params": self.params, **self.model_state}
         output, model_state = forward(variables, inputs, {} if key is None else {"dropout": key})
         return output, self.replace(model_state=model_state) if train else self
+
+    def features(
+        self, *inputs: jax.Array, train: bool = True, key: jax.Array | None = None
+    ) -> dict[str, Any]:
+        """What the network's module has sown into the collection "features": see `flax.linen.sow`.
+
+        The network's output, and what the statistics would become, are dropped.
+
+        Returns:
+          By the names under which they were sown, nested as the modules are.
+        """
+        mutable = ["features", *(self.model_state if train else ())]
+        rngs = {} if key is None else {"dropout": key}
+        variables = {"params": self.params, **self.model_state}
+        _, found = self.apply_fn(variables, *inputs, train=train, mutable=mutable, rngs=rngs)
+        return jax.tree.map(
+            lambda sown: sown[-1],  # `sow` appends to a tuple
+            found.get("features", {}),
+            is_leaf=lambda x: isinstance(x, tuple),
+        )
 
     def descend(self, grads: Any) -> NetState:
         """One optimizer step, and the averages after it: `ema + (1 - decay) (new - ema)`."""
@@ -117,6 +137,7 @@ def create_net(
     """Initialises one network; `ema_decay` 0 keeps no average."""
     variables = module.init(key, *inputs, train=False)
     params = variables.pop("params")
+    variables.pop("features", None)  # what was sown is no statistics: see `NetState.features`
     # Copies, because an average that shares the parameters' buffers cannot be donated with them.
     ema_params, ema_model_state = jax.tree.map(jnp.copy, (params, variables))
     return NetState.create(
@@ -158,24 +179,21 @@ def create_state(
       remat: as in `NetState`, for all networks.
     """
     run_key, draw_key, *net_keys = jax.random.split(key, 2 + len(nets))
-    inputs = game.inputs(batch, game.draw(draw_key, batch, None))
+    given = {"step": jnp.zeros((), jnp.int32), **game.draw(draw_key, batch)}
+    inputs = game.inputs(batch, given)
     keys = dict(zip(sorted(nets), net_keys, strict=True))
     decays, warmups = ema_decays or {}, ema_warmups or {}
+
+    def made(name: str, arguments: Arguments) -> NetState:
+        ema = decays.get(name, 0.0), warmups.get(name, 0.0)
+        return create_net(keys[name], nets[name], arguments, optimizers[name], *ema, remat)
+
+    first = {name: made(name, x) for name, x in inputs.items() if not callable(x)}
+    last = {name: made(name, x(first)) for name, x in inputs.items() if callable(x)}
     return GanState(
         step=jnp.zeros((), jnp.int32),
         key=run_key,
-        nets={
-            name: create_net(
-                keys[name],
-                module,
-                inputs[name],
-                optimizers[name],
-                decays.get(name, 0.0),
-                warmups.get(name, 0.0),
-                remat,
-            )
-            for name, module in nets.items()
-        },
+        nets={name: (first | last)[name] for name in nets},
         weights={name: jnp.asarray(value, jnp.float32) for name, value in weights.items()},
         memory=game.memory(batch),
     )

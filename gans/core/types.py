@@ -19,8 +19,11 @@ Nets = Mapping[str, Any]
 """A `gans.core.state.NetState` under each network's name."""
 
 Given = Mapping[str, jax.Array]
-"""What a player has beside the batch, under names of the game's own: what was drawn at random
-for this iteration, and what players before it made."""
+"""What a player has beside the batch: `step`, the iterations done, and under names of the game's
+own what was drawn at random for this iteration and what players before it made."""
+
+Arguments = tuple[jax.Array, ...]
+"""What a network is called with."""
 
 Memory = Any
 """What a game keeps from one iteration to the next besides its networks: a pytree, or None."""
@@ -54,18 +57,20 @@ class Player:
       nets: names of the networks it moves; all others are constants to it.
       terms: names of the terms its loss is the weighted sum of.
       loss: `loss(nets, batch, given) -> Outcome`, a pure function.
-      recall: `recall(memory, given, axis_name) -> (memory, given)`, before the loss: what it
-        looks up in the game's memory, and leaves there. Under `axis_name`, `given` has this
-        device's share of the images, and the memory must come out the same on every device.
+      recall: `recall(memory, given) -> (memory, given)`, before the loss: what it looks up in the
+        game's memory, and leaves there. Where devices share a batch, `given` has this device's
+        images, and the memory must come out the same on every device: see `gans.ops.axis`.
+      every: it moves in every so many iterations, from the first on. Between them its networks
+        stay, and it makes nothing: `made` is zero. What it logs is zero then and `every` times
+        what it found when it moves, so that the mean over iterations is that over its moves.
     """
 
     name: str
     nets: tuple[str, ...]
     terms: tuple[str, ...]
     loss: Callable[[Nets, Batch, Given], Outcome]
-    recall: Callable[[Memory, Given, str | None], tuple[Memory, Given]] = (
-        lambda memory, given, axis_name: (memory, given)
-    )
+    recall: Callable[[Memory, Given], tuple[Memory, Given]] = lambda memory, given: (memory, given)
+    every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +109,12 @@ class Game:
     Attributes:
       rounds: played one after the other. The players of one round move at once: all their
         gradients are taken at the parameters that the round began with.
-      draw: `draw(key, batch, axis_name) -> Given`, the randomness of one iteration,
-        shared by all players. Under `axis_name` it gives this device's share of the
-        noise that one device would draw for the whole batch.
-      inputs: `inputs(batch, given) -> {net: arguments}`, what each network is
-        first called with, to create its parameters.
+      draw: `draw(key, batch) -> Given`, the randomness of one iteration, shared by all players.
+        `gans.ops.axis.normal` draws this device's share of what one device would draw for the
+        whole batch.
+      inputs: `inputs(batch, given) -> {net: arguments}`, what each network is first called with,
+        to create its parameters. In place of arguments there may be a function of the networks
+        that are made of arguments alone, which gives them: `nets -> arguments`.
       summary: `summary(metrics) -> Metrics`, the few numbers worth a progress line.
       makes: what there is when training is done: a `Latent` generator, or a `Translation` under
         the name of each direction, as in "a_to_b". All that samples, translates, shows, measures
@@ -116,15 +122,21 @@ class Game:
       logits: `logits(nets, batch) -> [B]`, how real the discriminator calls the batch's images, in
         inference mode; None in a game with no discriminator of single images.
       memory: `memory(batch) -> Memory`, the memory to start with, for images like the batch's.
+      after: `after(memory, metrics) -> Memory`, at the end of an iteration, whose metrics, by
+        `player/name`, are those of the whole batch.
+      weigh: `weigh(weights, step) -> weights` of the loss terms in an iteration, from those of the
+        state and the iterations done.
     """
 
     rounds: tuple[tuple[Player, ...], ...]
-    draw: Callable[[jax.Array, Batch, str | None], Given]
-    inputs: Callable[[Batch, Given], Mapping[str, tuple[jax.Array, ...]]]
+    draw: Callable[[jax.Array, Batch], Given]
+    inputs: Callable[[Batch, Given], Mapping[str, Arguments | Callable[[Nets], Arguments]]]
     summary: Callable[[Metrics], Metrics]
-    makes: Latent | Mapping[str, Translation] = dataclasses.field(default_factory=dict)
+    makes: Latent | Mapping[str, Translation] = dataclasses.field(default_factory=dict, hash=False)
     logits: Callable[[Nets, Batch], jax.Array] | None = None
     memory: Callable[[Batch], Memory] = lambda batch: None
+    after: Callable[[Memory, Metrics], Memory] = lambda memory, metrics: memory
+    weigh: Callable[[Metrics, jax.Array], Metrics] = lambda weights, step: weights
 
     def back(self, way: Translation) -> Translation | None:
         """The translation that undoes another, if there is one."""

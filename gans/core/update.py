@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
+import jax.numpy as jnp
 
 from gans.core.state import GanState
 from gans.core.types import Batch, Game, Given, Metrics, Nets, Player
-from gans.models.layers import synchronised
+from gans.ops import axis
 
 
 def update(
@@ -25,26 +28,43 @@ def update(
       The next state, and scalars under `player/name`: every loss term, `term_weighted`,
       the `loss` they add up to, and what else the game reports.
     """
-    given = game.draw(jax.random.fold_in(state.key, state.step), batch, axis_name)
-    nets, memory, metrics = state.nets, state.memory, {}
-    for players in game.rounds:
-        moves = {}
-        for player in players:
-            memory, given = player.recall(memory, given, axis_name)
-            moved, report, made = move(player, nets, state.weights, batch, given, axis_name)
-            moves, given = {**moves, **moved}, {**given, **made}
-            metrics |= {f"{player.name}/{name}": value for name, value in report.items()}
-        nets = {**nets, **moves}
+    with axis.mapped(axis_name):
+        noise = game.draw(jax.random.fold_in(state.key, state.step), batch)
+        given, weights = {"step": state.step, **noise}, game.weigh(state.weights, state.step)
+        nets, memory, metrics = state.nets, state.memory, {}
+        for players in game.rounds:
+            moves = {}
+            for player in players:
+                memory, given = player.recall(memory, given)
+                moved, report, made = take_turn(player, nets, weights, batch, given)
+                moves, given = {**moves, **moved}, {**given, **made}
+                metrics |= {f"{player.name}/{name}": value for name, value in report.items()}
+            nets = {**nets, **moves}
+        memory = game.after(memory, metrics)
     return state.replace(step=state.step + 1, nets=nets, memory=memory), metrics
 
 
+def take_turn(
+    player: Player, nets: Nets, weights: Metrics, batch: Batch, given: Given
+) -> tuple[Nets, Metrics, Given]:
+    """The player's move, if it is its turn in this iteration: see `Player.every`."""
+    go = functools.partial(move, player, nets, weights, batch, given)
+    if player.every == 1:
+        return go()
+
+    def moving() -> tuple[Nets, Metrics, Given]:
+        moved, report, made = go()
+        return moved, {name: player.every * value for name, value in report.items()}, made
+
+    def waiting() -> tuple[Nets, Metrics, Given]:
+        _, *rest = jax.tree.map(jnp.zeros_like, jax.eval_shape(moving))
+        return {name: nets[name] for name in player.nets}, *rest
+
+    return jax.lax.cond(given["step"] % player.every == 0, moving, waiting)
+
+
 def move(
-    player: Player,
-    nets: Nets,
-    weights: Metrics,
-    batch: Batch,
-    given: Given,
-    axis_name: str | None,
+    player: Player, nets: Nets, weights: Metrics, batch: Batch, given: Given
 ) -> tuple[Nets, Metrics, Given]:
     """One optimizer step of one player on `sum(weight * term)`, all other networks held fixed.
 
@@ -61,11 +81,9 @@ def move(
         model_state = {name: outcome.nets[name].model_state for name in player.nets}
         return total, (report, model_state, outcome.made)
 
-    with synchronised(axis_name):
-        params = {name: nets[name].params for name in player.nets}
-        grads, (report, model_state, made) = jax.grad(loss, has_aux=True)(params)
-    if axis_name is not None:
-        grads, report, model_state = jax.lax.pmean((grads, report, model_state), axis_name)
+    params = {name: nets[name].params for name in player.nets}
+    grads, (report, model_state, made) = jax.grad(loss, has_aux=True)(params)
+    grads, report, model_state = jax.tree.map(axis.mean, (grads, report, model_state))
     moved = {
         name: nets[name].replace(model_state=model_state[name]).descend(grads[name])
         for name in player.nets

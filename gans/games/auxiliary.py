@@ -17,8 +17,9 @@ from gans.core.state import NetState
 from gans.core.types import Batch, Game, Given, Latent, Metrics, Nets, Outcome, Player
 from gans.errors import UserError
 from gans.games.judge import verdict
-from gans.games.latent import generate, normal_share
+from gans.games.latent import generate
 from gans.losses.adversarial import Adversarial
+from gans.ops import axis
 
 
 def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
@@ -45,8 +46,8 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
         }
         return Outcome(terms, {"generator": net}, {"class_accuracy": _found(classes, batch)})
 
-    def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Given:
-        return {"latent": normal_share(key, (len(batch["image"]), latent_dim), axis_name)}
+    def draw(key: jax.Array, batch: Batch) -> Given:
+        return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
 
     def inputs(batch: Batch, noise: Given) -> Mapping[str, tuple[jax.Array, ...]]:
         return {

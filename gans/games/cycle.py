@@ -15,7 +15,7 @@ of CycleGAN looks at more than one image.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,9 @@ WAYS = {
 FAKES = {"fake_a": "a", "fake_b": "b"}
 
 
-def game(*, adversarial: Adversarial, pool_size: int) -> Game:
+def game(
+    *, adversarial: Adversarial, pool_size: int, terms: Collection[str] = (*G_TERMS, *D_TERMS)
+) -> Game:
     """The game of the paper, whose adversarial loss is `least_squares` and pool size 50.
 
     Loss terms of the generators, for either direction: `adversarial_ab` is what
@@ -59,25 +61,36 @@ def game(*, adversarial: Adversarial, pool_size: int) -> Game:
     Args:
       adversarial: the adversarial loss.
       pool_size: generated images of each domain to remember; 0 to judge the newest alone.
+      terms: those that the losses have; without both of "identity_a" and "identity_b" the passes
+        for them, a third of the generators', are not made.
     """
+    has_identity = not {"identity_a", "identity_b"}.isdisjoint(terms)
+
+    def translated(net: NetState, images: jax.Array, own: jax.Array, key: jax.Array):
+        """Images in the other domain, those of it as the network leaves them, and the network."""
+        if has_identity:
+            return together(net, images, own, key=key)
+        fake, net = net(images, key=key)
+        return fake, own, net
 
     def generators(nets: Nets, batch: Batch, given: Given) -> Outcome:
         a, b, key = batch["a"], batch["b"], given["dropout"]
-        fake_b, same_b, ab = together(nets["generator_ab"], a, b, key=key[0])
-        fake_a, same_a, ba = together(nets["generator_ba"], b, a, key=key[1])
+        fake_b, same_b, ab = translated(nets["generator_ab"], a, b, key[0])
+        fake_a, same_a, ba = translated(nets["generator_ba"], b, a, key[1])
         cycled_a, ba = ba(fake_b, key=key[2])
         cycled_b, ab = ab(fake_a, key=key[3])
         logits_a, _ = nets["discriminator_a"](fake_a)
         logits_b, _ = nets["discriminator_b"](fake_b)
+        found = {
+            "adversarial_ab": adversarial.generator(logits_b).mean(),
+            "adversarial_ba": adversarial.generator(logits_a).mean(),
+            "cycle_a": l1(cycled_a, a),
+            "cycle_b": l1(cycled_b, b),
+            "identity_a": l1(same_a, a),
+            "identity_b": l1(same_b, b),
+        }
         return Outcome(
-            terms={
-                "adversarial_ab": adversarial.generator(logits_b).mean(),
-                "adversarial_ba": adversarial.generator(logits_a).mean(),
-                "cycle_a": l1(cycled_a, a),
-                "cycle_b": l1(cycled_b, b),
-                "identity_a": l1(same_a, a),
-                "identity_b": l1(same_b, b),
-            },
+            terms={name: found[name] for name in of_generators},
             nets={"generator_ab": ab, "generator_ba": ba},
             made={"fake_a": fake_a, "fake_b": fake_b},
         )
@@ -93,8 +106,9 @@ def game(*, adversarial: Adversarial, pool_size: int) -> Game:
             metrics[f"accuracy_{domain}"] = 0.5 * (real["accuracy"] + fake["accuracy"])
         return Outcome(terms, judges, metrics)
 
+    of_generators = tuple(term for term in G_TERMS if term in terms)
     players = (
-        Player("generators", GENERATORS, G_TERMS, generators),
+        Player("generators", GENERATORS, of_generators, generators),
         Player("discriminators", DISCRIMINATORS, D_TERMS, discriminators, recall),
     )
     return Game(
@@ -138,18 +152,18 @@ def create_pools(size: int, batch: Batch) -> Memory:
     return {fakes: memory.create(size, batch[domain].shape[1:]) for fakes, domain in FAKES.items()}
 
 
-def recall(pools: Memory, given: Given, axis_name: str | None) -> tuple[Memory, Given]:
+def recall(pools: Memory, given: Given) -> tuple[Memory, Given]:
     """Exchanges the fakes with the pools, where there are any."""
     keys = dict(zip(FAKES, given["pool"], strict=True))
     kept, fakes = {}, {}
     for name, pool in pools.items():
-        kept[name], fakes[name] = memory.query(pool, given[name], keys[name], axis_name)
+        kept[name], fakes[name] = memory.query(pool, given[name], keys[name])
     return kept, {**given, **fakes}
 
 
-def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Given:
+def draw(key: jax.Array, batch: Batch) -> Given:
     """A key for each forward pass of a generator, and for each pool; the same on every device."""
-    del batch, axis_name
+    del batch
     dropout_key, pool_key = jax.random.split(key)
     return {"dropout": jax.random.split(dropout_key, 4), "pool": jax.random.split(pool_key)}
 
@@ -164,11 +178,15 @@ def inputs(batch: Batch, given: Given) -> Mapping[str, tuple[jax.Array, ...]]:
 def summary(metrics: Metrics) -> Metrics:
     """Losses, their reconstruction parts unweighted, and how often the discriminators are right."""
     g, d = "generators", "discriminators"
+    parts = {part: [f"{g}/{part}_{domain}" for domain in "ab"] for part in ("cycle", "identity")}
     return {
         "g_loss": metrics[f"{g}/loss"],
         "d_loss": metrics[f"{d}/loss"],
-        "cycle": 0.5 * (metrics[f"{g}/cycle_a"] + metrics[f"{g}/cycle_b"]),
-        "identity": 0.5 * (metrics[f"{g}/identity_a"] + metrics[f"{g}/identity_b"]),
+        **{
+            part: sum(metrics[name] for name in names) / 2
+            for part, names in parts.items()
+            if all(name in metrics for name in names)
+        },
         "accuracy_a": metrics[f"{d}/accuracy_a"],
         "accuracy_b": metrics[f"{d}/accuracy_b"],
     }

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from gans.core.types import Batch, Game, Given, Latent, Metrics, Nets, Outcome, Player
 from gans.games.judge import judge
 from gans.losses.adversarial import Adversarial
+from gans.ops import axis
 
 
 def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:
@@ -108,8 +109,8 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
 def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
     """What both forms share: the noise, the generator's move, and how networks are first called."""
 
-    def draw(key: jax.Array, batch: Batch, axis_name: str | None) -> Given:
-        return {"latent": normal_share(key, (len(batch["image"]), latent_dim), axis_name)}
+    def draw(key: jax.Array, batch: Batch) -> Given:
+        return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
 
     def generator(nets: Nets, batch: Batch, noise: Given) -> Outcome:
         images, net = nets["generator"](noise["latent"], *condition(batch))
@@ -148,19 +149,3 @@ def generate(nets: Nets, batch: Batch, noise: Given) -> jax.Array:
     """Images `[B, H, W, C]` of the generator in training mode, its statistics left alone."""
     images, _ = nets["generator"](noise["latent"], *condition(batch))
     return images
-
-
-def normal_share(key: jax.Array, shape: tuple[int, int], axis_name: str | None) -> jax.Array:
-    """Normal noise for this device's images: its rows of what one device would draw for all.
-
-    Args:
-      key: the same on every device.
-      shape: `(images on this device, numbers for each)`.
-      axis_name: the mapped axis, or None when this device sees the whole batch.
-    """
-    if axis_name is None:
-        return jax.random.normal(key, shape)
-    rows, columns = shape
-    everyone = jax.random.normal(key, (rows * jax.lax.axis_size(axis_name), columns))
-    start = jax.lax.axis_index(axis_name) * rows
-    return jax.lax.dynamic_slice_in_dim(everyone, start, rows)

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from gans.ops import axis
+
 
 class Pool(struct.PyTreeNode):
     """The history of one domain's generated images.
@@ -28,27 +30,23 @@ def create(size: int, image_shape: tuple[int, int, int]) -> Pool:
     return Pool(jnp.zeros((size, *image_shape)), jnp.zeros((), jnp.int32))
 
 
-def query(
-    pool: Pool, images: jax.Array, key: jax.Array, axis_name: str | None = None
-) -> tuple[Pool, jax.Array]:
+def query(pool: Pool, images: jax.Array, key: jax.Array) -> tuple[Pool, jax.Array]:
     """Exchanges generated images for such as the discriminator should judge now.
 
     Until the pool is full each image is stored and returned. After that each is, with
     probability 1/2, either returned, or stored in place of one drawn at random that is returned.
+    Where devices share a batch, each sees the whole batch's exchange, and keeps the same pool.
 
     Args:
       pool: the history.
-      images: `[B, H, W, C]`; this device's share of them under `axis_name`.
+      images: `[B, H, W, C]`, this device's.
       key: the same on every device.
-      axis_name: the mapped axis whose devices share a batch, or None. Every device then sees
-        the whole batch's exchange, and keeps the same pool.
 
     Returns:
       The pool afterwards, and `[B, H, W, C]`.
     """
     size, share = len(pool.images), len(images)
-    if axis_name is not None:
-        images = jax.lax.all_gather(images, axis_name, tiled=True)
+    images = axis.gathered(images)
 
     def exchange(pool: Pool, numbered: tuple[jax.Array, jax.Array]) -> tuple[Pool, jax.Array]:
         index, image = numbered
@@ -62,7 +60,4 @@ def query(
         return pool, jnp.where(is_swapped, old, image)
 
     pool, images = jax.lax.scan(exchange, pool, (jnp.arange(len(images)), images))
-    if axis_name is not None:
-        start = jax.lax.axis_index(axis_name) * share
-        images = jax.lax.dynamic_slice_in_dim(images, start, share)
-    return pool, images
+    return pool, axis.own(images, share)

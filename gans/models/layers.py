@@ -7,7 +7,6 @@ in `dtype` and keep their parameters and statistics in float32.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from typing import Any
 
@@ -15,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gans.ops import normalisation, upsample
+from gans.ops import axis, normalisation, upsample
 from gans.ops.convolution import Padding, convolution
 
 
@@ -176,11 +175,8 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool, axis_name: str | None = None) -> jax.Array:
-        """Normalises by the batch's statistics when `train`, else by the running ones.
-
-        `axis_name` is the mapped axis whose devices share one batch: see `synchronised`.
-        """
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalises by the whole batch's statistics when `train`, else by the running ones."""
         shape = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
@@ -193,7 +189,7 @@ class BatchNorm(nn.Module):
             )
             return y.astype(self.dtype)
         axes = tuple(range(x.ndim - 1))
-        y, mean, var = normalisation.normalised(x, scale, bias, axes, self.epsilon, axis_name)
+        y, mean, var = normalisation.normalised(x, scale, bias, axes, self.epsilon, axis.name())
         if not self.is_initializing():
             running_mean.value += (1.0 - self.momentum) * (mean.reshape(shape) - running_mean.value)
             running_var.value += (1.0 - self.momentum) * (var.reshape(shape) - running_var.value)
@@ -251,33 +247,12 @@ class Dropout(nn.Module):
     rate: float = 0.5
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool, axis_name: str | None = None) -> jax.Array:
-        """`axis_name` is the mapped axis whose devices share one batch: see `synchronised`."""
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Drops numbers when `train`, of each image by its place in the whole batch."""
         if not train or self.rate == 0.0:
             return x
-        index = jnp.arange(len(x))
-        if axis_name is not None:
-            index += jax.lax.axis_index(axis_name) * len(x)
         key, kept = self.make_rng("dropout"), 1.0 - self.rate
         mask = jax.vmap(
             lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), kept, x.shape[1:])
-        )(index)
+        )(axis.places(len(x)))
         return jnp.where(mask, x / kept, 0).astype(x.dtype)
-
-
-def synchronised(axis_name: str | None) -> contextlib.AbstractContextManager:
-    """Makes layers that regard the whole batch do so over the mapped axis.
-
-    `BatchNorm` shares its statistics, `Dropout` draws each device's share of the masks. Needed
-    under `jax.pmap` and `jax.shard_map` alone: under `jax.jit` on a mesh the batch is one array.
-    """
-    if axis_name is None:
-        return contextlib.nullcontext()
-
-    def share(next_fun, args, kwargs, context):
-        is_concerned = isinstance(context.module, BatchNorm | Dropout)
-        if is_concerned and context.method_name == "__call__":
-            kwargs = {**kwargs, "axis_name": axis_name}
-        return next_fun(*args, **kwargs)
-
-    return nn.intercept_methods(share)

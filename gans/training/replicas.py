@@ -77,10 +77,7 @@ def run(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     parallel.check_batch_size(config.data.batch_size, mesh)
     say(f"{workdirs[0].parent.name}: reading the data.")
     source = build.data_source(config.data)
-    experiments = [
-        dataclasses.replace(made, config=lengths.of_data(made.config, source))
-        for made in experiments
-    ]
+    experiments = [made.lasting(lengths.of_data(made.config, source)) for made in experiments]
     alone = [set_up(experiments[0], mesh, source)]
     alone += [set_up(each, mesh, source, like=alone[0]) for each in experiments[1:]]
     together = _side_by_side(alone, mesh)

@@ -6,7 +6,6 @@ metrics, pictures and checkpoints of the one before. So the device never waits f
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import signal
 from pathlib import Path
@@ -79,8 +78,7 @@ def run(
         say(f"{workdir.name}: reading the data.")
     with hosts.first_ahead():  # which may have to download the data for all
         source = build.data_source(config.data) if source is None else source
-    # Its lengths may be in epochs; nothing of it but the config knows them.
-    experiment = dataclasses.replace(experiment, config=lengths.of_data(config, source))
+    experiment = experiment.lasting(lengths.of_data(config, source))
     setup = set_up(experiment, mesh, source)
     with open_run.opened(workdir, experiment.config, setup.program.info) as here:
         loop = _train(setup, here)

@@ -64,7 +64,7 @@ def test_a_module_that_lacks_another_says_which(monkeypatch):
 def test_a_function_is_no_network_and_no_game(config):
     config.nets.generator.name = "layers.Conv"
     wrong = config.copy_and_resolve_references()
-    wrong.game.name = "latent.normal_share"
+    wrong.game.name = "latent.condition"
     with pytest.raises(UserError, match="no field 'adversarial'"):
         build.game(wrong)
     config.nets.generator.name = "dcgan.Generator"

@@ -85,8 +85,8 @@ def test_noise_depends_on_the_step_and_the_key_alone(state, after):
     assert fake_loss(state.replace(key=jax.random.key(9))) != first
     # The draw is that of the key folded with the step.
     trained = after[0].replace(step=state.step)
-    one = GAME.draw(jax.random.fold_in(trained.key, 0), BATCH, None)
-    two = GAME.draw(jax.random.fold_in(trained.key, 1), BATCH, None)
+    one = GAME.draw(jax.random.fold_in(trained.key, 0), BATCH)
+    two = GAME.draw(jax.random.fold_in(trained.key, 1), BATCH)
     assert (np.asarray(one["latent"]) != np.asarray(two["latent"])).all()
 
 
@@ -168,12 +168,10 @@ def test_the_forward_pass_of_the_generator_is_computed_once(state):
     def flops(function, *args):
         return jax.jit(function).lower(*args).compile().cost_analysis()["flops"]
 
-    noise = GAME.draw(state.key, BATCH, None)
+    noise = GAME.draw(state.key, BATCH)
     moves = sum(
         flops(
-            lambda nets, weights, noise, player=player: move(
-                player, nets, weights, BATCH, noise, None
-            ),
+            lambda nets, weights, noise, player=player: move(player, nets, weights, BATCH, noise),
             state.nets,
             state.weights,
             noise,
@@ -211,7 +209,7 @@ def pull(name, other, sign):
             {f"{name}_was": mine},
         )
 
-    def recall(memory, given, axis_name):
+    def recall(memory, given):
         return memory + 1, {**given, "recalled": memory}
 
     return Player(name, (name,), (f"product_{name}",), loss, recall)
@@ -220,7 +218,7 @@ def pull(name, other, sign):
 def bilinear(*rounds):
     return Game(
         rounds=rounds,
-        draw=lambda key, batch, axis_name: {},
+        draw=lambda key, batch: {},
         inputs=lambda batch, given: dict.fromkeys("xy", (batch["image"],)),
         summary=dict,
         memory=lambda batch: jnp.float32(0.0),

@@ -63,7 +63,7 @@ def play(discriminator):
         optimizers={name: optax.sgd(RATE) for name in ("generator", "discriminator")},
         weights=WEIGHTS,
     )
-    noise = game.draw(jax.random.fold_in(state.key, 0), BATCH, None)
+    noise = game.draw(jax.random.fold_in(state.key, 0), BATCH)
     after, metrics = update(state, BATCH, game=game)
     return after, jax.device_get(metrics), np.asarray(noise["latent"], np.float64)[:, 0]
 

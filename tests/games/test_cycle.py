@@ -194,7 +194,7 @@ def test_discriminators_judge_what_the_pool_gives_and_generators_their_newest():
     }
     state = start(game).replace(memory=full)
     fakes = ByHand(START).judged
-    given = game.draw(jax.random.fold_in(state.key, 0), BATCH, None)
+    given = game.draw(jax.random.fold_in(state.key, 0), BATCH)
     pools, pooled = {}, {}
     for name, key in zip(full, given["pool"], strict=True):
         newest = jnp.float32(fakes[name]).reshape(4, 1, 1, 1)
@@ -225,7 +225,7 @@ def test_the_pools_start_empty_one_for_each_domain_and_none_for_size_0():
 
 
 def test_keys_of_passes_and_pools_all_differ_and_change_with_the_iteration():
-    draws = [GAME.draw(jax.random.key(i), BATCH, None) for i in range(2)]
+    draws = [GAME.draw(jax.random.key(i), BATCH) for i in range(2)]
     keys = [
         tuple(jax.random.key_data(key).tolist())
         for given in draws
@@ -264,7 +264,7 @@ def watch(key, images):
         module = Mask() if name in GENERATORS else Line(1.0)
         net = create_net(key, module, (images["a"],), optax.sgd(0.1))
         nets[name] = Watched(net, calls[name])
-    outcome = GAME.players[0].loss(nets, images, GAME.draw(key, images, None))
+    outcome = GAME.players[0].loss(nets, images, GAME.draw(key, images))
     return calls, outcome.made
 
 

@@ -69,7 +69,7 @@ def play(form, conditional):
         optimizers={name: optax.sgd(RATE) for name in ("generator", "discriminator")},
         weights=WEIGHTS,
     )
-    noise = game.draw(jax.random.fold_in(state.key, 0), batch(conditional), None)
+    noise = game.draw(jax.random.fold_in(state.key, 0), batch(conditional))
     after, metrics = jax.jit(lambda s: update(s, batch(conditional), game=game))(state)
     return game, after, jax.device_get(metrics), np.asarray(noise["latent"]).sum(-1)
 
@@ -216,7 +216,7 @@ def test_networks_are_called_with_the_label_where_there_is_one():
     game = latent.joint(adversarial=adversarial.hinge, latent_dim=LATENT)
     for conditional in (False, True):
         one = batch(conditional)
-        noise = game.draw(jax.random.key(0), one, None)
+        noise = game.draw(jax.random.key(0), one)
         inputs = game.inputs(one, noise)
         assert [len(inputs[n]) for n in ("generator", "discriminator")] == [1 + conditional] * 2
         assert inputs["generator"][0] is noise["latent"]
@@ -227,7 +227,7 @@ def test_networks_are_called_with_the_label_where_there_is_one():
 def test_noise_is_standard_normal_one_row_for_each_image():
     game = latent.joint(adversarial=adversarial.hinge, latent_dim=100)
     images = {"image": jnp.zeros((400, 1, 1, 1))}
-    z = np.asarray(game.draw(jax.random.key(0), images, None)["latent"])
+    z = np.asarray(game.draw(jax.random.key(0), images)["latent"])
     assert z.shape == (400, 100) and z.dtype == np.float32
     # Over 40,000 numbers the mean strays by 0.005, the variance by 0.007.
     assert abs(z.mean()) < 0.025 and abs(z.var() - 1) < 0.035

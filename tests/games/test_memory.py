@@ -10,8 +10,15 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from gans import parallel
 from gans.games import memory
+from gans.ops import axis
 
 SHAPE = (1, 2, 1)
+
+
+def shared_query(pool, images, key):
+    """`query` on one of the devices that share a batch."""
+    with axis.mapped(parallel.DATA):
+        return memory.query(pool, images, key)
 
 
 def numbered(start, count):
@@ -150,7 +157,7 @@ DEVICES, BATCH, SIZE, QUERIES = 4, 8, 5, 4
 def in_pmap():
     """A query in `pmap`; the pool of every device."""
     mapped = jax.pmap(
-        functools.partial(memory.query, axis_name=parallel.DATA),
+        shared_query,
         axis_name=parallel.DATA,
         in_axes=(None, 0, None),
         devices=jax.devices()[:DEVICES],
@@ -168,7 +175,7 @@ def in_shard_map():
     whole, split = PartitionSpec(), PartitionSpec(parallel.DATA)
     mapped = jax.jit(
         jax.shard_map(
-            functools.partial(memory.query, axis_name=parallel.DATA),
+            shared_query,
             mesh=mesh,
             in_specs=(whole, split, whole),
             out_specs=(whole, split),

@@ -20,8 +20,8 @@ from gans.models.layers import (
     UpsampleConv,
     check_multiple,
     reflect_pad,
-    synchronised,
 )
+from gans.ops import axis
 from gans.ops.upsample import transposed_conv, upsample_conv
 
 
@@ -212,7 +212,7 @@ def test_synchronised_statistics_are_those_of_the_whole_batch(form):
             )
             return jnp.mean(jnp.sin(y)), (y, moved["batch_stats"])
 
-        with synchronised(axis_name):
+        with axis.mapped(axis_name):
             grads, (y, stats) = jax.grad(loss, has_aux=True)(variables["params"])
         if axis_name is not None:
             grads = jax.lax.pmean(grads, axis_name)
@@ -230,7 +230,7 @@ def test_synchronised_statistics_are_those_of_the_whole_batch(form):
 
 def test_synchronised_ends_with_its_block():
     x = jnp.ones((2, 3))
-    with synchronised("nowhere"):
+    with axis.mapped("nowhere"):
         pass
     # The name is bound no longer, so a call that still used it would fail.
     BatchNorm().init_with_output(jax.random.key(0), x, train=True)
@@ -406,7 +406,7 @@ def test_synchronised_dropout_draws_the_masks_of_the_whole_batch(form):
     x = jnp.ones((8, 48))
 
     def step(variables, x):
-        with synchronised("i"):
+        with axis.mapped("i"):
             y = Dropout().apply(variables, x, train=True, rngs={"dropout": jax.random.key(0)})
         return y, 0, 0
 

@@ -22,6 +22,7 @@ from gans.games import cycle, latent
 from gans.losses import adversarial
 from gans.models import layers, patchgan
 from gans.models.dcgan import Discriminator, Generator
+from gans.ops import axis
 
 DEVICES = 8
 BATCH = 8
@@ -237,10 +238,11 @@ def test_the_pools_were_filled_and_something_was_swapped():
 @pytest.mark.parametrize("form", ["pmap", "shard_map"])
 def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
     key, shape = jax.random.key(3), (BATCH, 5)
-    whole = np.asarray(latent.normal_share(key, shape, None))
+    whole = np.asarray(axis.normal(key, shape))
 
     def share(images):
-        return latent.normal_share(key, (len(images), shape[1]), parallel.DATA)
+        with axis.mapped(parallel.DATA):
+            return axis.normal(key, (len(images), shape[1]))
 
     images = jnp.zeros((BATCH, 1))
     if form == "pmap":
@@ -257,8 +259,8 @@ def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
 def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
     key = jax.random.key(3)
     split = NamedSharding(parallel.make_mesh(DEVICES), PartitionSpec(parallel.DATA))
-    draw = jax.jit(lambda k: latent.normal_share(k, (BATCH, 5), None), out_shardings=split)
-    np.testing.assert_array_equal(draw(key), latent.normal_share(key, (BATCH, 5), None))
+    draw = jax.jit(lambda k: axis.normal(k, (BATCH, 5)), out_shardings=split)
+    np.testing.assert_array_equal(draw(key), axis.normal(key, (BATCH, 5)))
 
 
 @pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])

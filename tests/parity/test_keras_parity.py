@@ -483,7 +483,7 @@ def play(form, conditional, optimizer, iterations):
     history = []
     for _ in range(iterations):
         one = batch()
-        z = game.draw(jax.random.fold_in(state.key, state.step), one, None)["latent"]
+        z = game.draw(jax.random.fold_in(state.key, state.step), one)["latent"]
         state, metrics = our_step(state, one)
         keras_sides = (side.play(one["image"], z, one.get("label")) for side in (theirs, exact))
         history.append([jax.device_get(x) for x in (iteration_of(state, metrics), *keras_sides)])

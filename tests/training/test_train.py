@@ -1,5 +1,6 @@
 """Whole runs of the small form: resumed, interrupted, diverged, damaged."""
 
+import collections
 import json
 import shutil
 import signal
@@ -468,3 +469,27 @@ def test_speed_is_that_of_the_chunks_from_the_first_line_on(base, tmp_path, monk
     train.run(evaluated(base, **{"checkpoint.best": ""}), tmp_path)
     found = [line.get("images_per_second") for line in lines(tmp_path)]
     assert found == [None, 16.0, 16.0]
+
+
+def test_a_config_enters_build_once_and_initialisation_is_traced_once(base, tmp_path, monkeypatch):
+    counts = collections.Counter()
+
+    def counted(name):
+        real = getattr(build, name)
+
+        def call(*args, **fields):
+            counts[name] += 1
+            return real(*args, **fields)
+
+        return call
+
+    names = ("experiment", "game", "nets", "create_state")
+    for name in names:
+        monkeypatch.setattr(build, name, counted(name))
+    config = base.copy_and_resolve_references()
+    config.train.num_steps = 4
+    train.run(config, tmp_path)
+    assert counts == dict.fromkeys(names, 1)
+    config.train.num_steps = 6  # and as much when it goes on
+    train.run(config, tmp_path)
+    assert counts == dict.fromkeys(names, 2)

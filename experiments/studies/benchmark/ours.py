@@ -141,14 +141,13 @@ class Training(Side):
         the optimizers changes a loss. In float32 and without dropout.
         """
         made, batch, noise = build.of_run(exact(self._config)), self._batch(), {}
-        if isinstance(made.game.makes, Latent):
-            shape = (self._config.data.batch_size, made.game.makes.dim)
-            noise = {"latent": jax.random.normal(jax.random.key(1), shape)}
-            game = dataclasses.replace(made.game, draw=lambda key, batch, axis_name: noise)
-            made = dataclasses.replace(made, game=game)
         begun = program.make(made, self._mesh, self._source, self._program.resident)
-        state = begun.begin(jax.random.key(self._config.seed))
-        step = functools.partial(update, game=made.game)
+        state, game = begun.begin(jax.random.key(self._config.seed)), made.game
+        if isinstance(game.makes, Latent):
+            shape = (self._config.data.batch_size, game.makes.dim)
+            noise = {"latent": jax.random.normal(jax.random.key(1), shape)}
+            game = dataclasses.replace(game, draw=lambda key, batch: noise)
+        step = functools.partial(update, game=game)
         chunk = parallel.jit_chunk(
             step, lambda resident, feed: resident, self._mesh, begun.shardings
         )
@@ -161,7 +160,7 @@ class Training(Side):
         feed = np.zeros((ITERATIONS, self._mesh.size), np.int32)
         with jax.default_matmul_precision("highest"):
             _, metrics = chunk(state, batch, feed)
-        terms = {f"{p.name}/{term}" for p in made.game.players for term in p.terms}
+        terms = {f"{p.name}/{term}" for p in game.players for term in p.terms}
         return given, {name: np.asarray(metrics[name]) for name in terms}
 
     def _batch(self) -> Any:
