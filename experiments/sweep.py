@@ -57,7 +57,7 @@ def _launch(trainings, folder: Path, done: int) -> int:
         return slurm.launch(trainings, folder, parameters=_SLURM.value, extra=_SBATCH.value)
     from gans.training.sweeps import local
 
-    return local.launch(trainings, folder, parallel=_PARALLEL.value, done=done)
+    return local.launch(trainings, parallel=_PARALLEL.value, done=done)
 
 
 if __name__ == "__main__":

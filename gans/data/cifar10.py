@@ -45,8 +45,7 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int) -> Source
     Datasets' `cifar10:3.0.2`.
 
     Args:
-      data_dir: the data folder of TensorFlow Datasets; "" stands for the
-        environment variable TFDS_DATA_DIR or else ~/tensorflow_datasets.
+      data_dir: as for `prepared.ensure`.
       split: a split expression over `train` and `test`.
       image_size: side of the images in pixels; other than 32, they are resized
         with a Lanczos filter.
@@ -73,29 +72,16 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int) -> Source
 def prepare(
     data_dir: str = "", *, url: str = URL, size: int = SIZE, sha256: str = SHA256
 ) -> pathlib.Path:
-    """Makes sure that CIFAR-10 lies in a data folder, ready for `tfds.data_source`.
-
-    Downloads the official archive in its binary version, or takes it from
-    `downloads/` in the data folder, and rewrites it losslessly as PNG images, as
-    `prepared.ensure` says.
+    """As `prepared.ensure`, of the archive in its binary version, losslessly as PNG images.
 
     Args:
-      data_dir: as for `load`.
-      url: address of the archive.
-      size: its length in bytes.
-      sha256: its checksum in hexadecimal.
-
-    Returns:
-      The folder of the prepared files, `<data_dir>/cifar10/3.0.2`.
-
-    Raises:
-      UserError: if the archive cannot be had or the folder not be written.
+      data_dir: as for `prepared.ensure`.
+      url, size, sha256: as in `prepared.Recipe`.
     """
     recipe = prepared.Recipe(
         name="cifar10",
         version="3.0.2",
         title="CIFAR-10",
-        flags="--name=cifar10",
         classes=CLASSES,
         splits=tuple(_ARCHIVE_FILES),
         examples=_examples,

@@ -98,15 +98,9 @@ def load(
     and `images.decode` says how each becomes a square. Most have 256x256 pixels.
 
     Args:
-      data_dir: the data folder of TensorFlow Datasets; "" stands for the
-        environment variable TFDS_DATA_DIR or else ~/tensorflow_datasets.
+      data_dir: as for `prepared.ensure`.
       dataset: its name, one of `ARCHIVES`.
-      image_size: side of the random crop that training sees, and of test images.
-      load_size: side of the training images that it is cut from.
-      channels: 1 for grey, 3 for RGB.
-      resize: the filter that brings images to size, one of `images.FILTERS`.
-      flip: whether half of the crops are mirrored.
-      test_images: the largest number of test images of each domain, the first ones.
+      The others: as `gans.data.unpaired` says.
 
     Returns:
       The domains, each in memory up to `files.MEMORY_LIMIT` bytes and as
@@ -138,21 +132,14 @@ def load(
 
 
 def prepare(data_dir: str = "", *, dataset: str) -> pathlib.Path:
-    """Makes sure that a data set lies in a data folder, ready for `tfds.data_source`.
-
-    Downloads the official archive, or takes it from `downloads/` in the data
-    folder, and stores its picture files as they are, as `prepared.ensure` says.
+    """As `prepared.ensure`, of the picture files of an archive as they are.
 
     Args:
-      data_dir: as for `load`.
+      data_dir: as for `prepared.ensure`.
       dataset: its name, one of `ARCHIVES`.
 
-    Returns:
-      The folder of the prepared files, `<data_dir>/cycle_gan/<dataset>/3.0.0`.
-
     Raises:
-      UserError: if there is no such data set, the archive cannot be had or the
-        folder not be written.
+      UserError: also if there is no such data set.
     """
     if dataset not in ARCHIVES:
         raise UserError(f"dataset is {dataset!r}: choose one of {', '.join(ARCHIVES)}.")
@@ -161,7 +148,6 @@ def prepare(data_dir: str = "", *, dataset: str) -> pathlib.Path:
         name=f"cycle_gan/{dataset}",
         version="3.0.0",
         title=f"cycle_gan/{dataset}",
-        flags=f"--name=cycle_gan --dataset={dataset}",
         classes=("A", "B"),
         splits=_SPLITS,
         examples=_examples,

@@ -39,13 +39,7 @@ def load(
     Training images come from the upper three fifths of a photograph and test
     images from the rest, so that no pixel is in both.
 
-    Args:
-      image_size: side of the random crop that training sees.
-      load_size: side of the training images that it is cut from.
-      channels: 1 for grey, 3 for RGB.
-      resize: the filter that brings the squares to size, one of `images.FILTERS`.
-      flip: whether half of the crops are mirrored.
-      test_images: number of test images of each domain.
+    Args: as `gans.data.unpaired` says.
 
     Returns:
       The domains "temple" and "flower", `TRAIN_IMAGES` each.

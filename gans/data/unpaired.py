@@ -2,6 +2,15 @@
 
 The domains may differ in size: each is shuffled and repeated on its own, and an epoch has
 as many images as the larger (Zhu et al. 2017, arXiv:1703.10593).
+
+What loads such domains takes, and raises UserError for what is out of range:
+
+  image_size: side in pixels of the random crop that training sees, and of test images.
+  load_size: side of the training images that it is cut from.
+  channels: 1 for grey, 3 for RGB.
+  resize: the filter that brings images to size, one of `images.FILTERS`.
+  flip: whether half of the crops are mirrored.
+  test_images: the largest number of test images of each domain, the first ones.
 """
 
 from __future__ import annotations
@@ -55,17 +64,7 @@ class Unpaired:
 
 
 def check_sizes(*, image_size: int, load_size: int, channels: int, test_images: int) -> None:
-    """Checks the fields that data sets of two domains share, before anything is loaded.
-
-    Args:
-      image_size: side of the random crop that training sees.
-      load_size: side of the images that it is cut from.
-      channels: 1 for grey, 3 for RGB.
-      test_images: number of test images of each domain.
-
-    Raises:
-      UserError: one is out of range.
-    """
+    """Raises UserError if one is out of range, before anything is loaded; see the module."""
     check_shape(image_size, channels)
     if load_size < image_size:
         raise UserError(

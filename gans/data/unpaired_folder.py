@@ -41,16 +41,11 @@ def load(
 
     Args:
       data_dir: the folder.
-      image_size: side of the random crop that training sees.
-      load_size: side of the training images that it is cut from.
-      channels: 1 for grey, 3 for RGB.
-      resize: the filter that brings images to size, one of `images.FILTERS`.
-      flip: whether half of the crops are mirrored.
-      test_images: the largest number of test images of each domain, the first ones.
       unreadable: "fail" to raise when a file cannot be read, "skip" to warn and
         leave it out.
       max_megapixels: millions of pixels that an image may have; a larger one counts as a
         file that cannot be read.
+      The others: as `gans.data.unpaired` says.
 
     Returns:
       The domains "A" and "B", each in memory up to `files.MEMORY_LIMIT` bytes and as

@@ -1,4 +1,8 @@
-"""Fetching one file of known size and checksum, by one process at a time."""
+"""Fetching one file of known size and checksum, by one process at a time.
+
+Not by pooch: requests, beneath it, unpacks a .tar.gz that a server declares as content encoded with
+gzip, as Apache does if told so by a file's name, and then the checksum is never right.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 By `flock` on an open file, which stays. The package filelock, where a disk has no `flock`, takes
 the existence of a file for a lock, which outlives a process that was killed, and does so for ENOSYS
-alone, not for ENOLCK.
+alone, not for ENOLCK; told not to, it raises what a file that cannot be opened raises, too.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 The picture covers the card and 3 mm more on each side, which the shop cuts off: a cut that
 is a little off shows no white edge then. A card is as wide as high, or higher, unless the
 picture is wider than high.
+
+The PDF is written here: Pillow's own would compress the picture with loss, and pypdf has no place
+for a picture without loss either, only the objects of a file, to be put together as here.
 """
 
 from __future__ import annotations

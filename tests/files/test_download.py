@@ -24,6 +24,8 @@ def server():
             self.send_response(302 if self.path in self.moved else 200)
             if self.path in self.moved:
                 self.send_header("Location", self.moved[self.path])
+            if self.path.endswith(".gz"):
+                self.send_header("Content-Encoding", "x-gzip")
             self.end_headers()
             if self.path not in self.moved:
                 self.wfile.write(CONTENT)
@@ -46,6 +48,11 @@ def test_a_file_that_has_moved_is_found(tmp_path, server):
     address, moved = server
     moved["/old"] = f"{address}/new"
     fetch(f"{address}/old", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_an_archive_is_not_unpacked_where_a_server_says_that_it_is_encoded(tmp_path, server):
+    fetch(f"{server[0]}/file.gz", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 

@@ -33,7 +33,6 @@ class Recipe:
       name: TensorFlow Datasets' name, the configuration following a slash if there is one.
       version: TensorFlow Datasets' number for this form of the data.
       title: what messages call the data set.
-      flags: those with which `experiments.prepare` prepares it.
       classes: the names of the labels, in their order.
       splits: their names.
       examples: `examples(archive, split)` yields the keys and examples of a split, with the
@@ -47,7 +46,6 @@ class Recipe:
     name: str
     version: str
     title: str
-    flags: str
     classes: tuple[str, ...]
     splits: tuple[str, ...]
     examples: Callable[[pathlib.Path, str], Iterator[tuple[int | str, Example]]]
@@ -60,8 +58,9 @@ class Recipe:
 def ensure(recipe: Recipe, data_dir: str) -> pathlib.Path:
     """Makes sure that a data set lies in a data folder, ready for `tfds.data_source`.
 
-    The result appears at once and complete; a run that was interrupted, at any
-    point, is simply repeated. A second process waits for the first.
+    The official archive is downloaded, or taken from `downloads/` in the data folder. The result
+    appears at once and complete; a run that was interrupted, at any point, is simply repeated. A
+    second process waits for the first.
 
     Args:
       recipe: the data set.
@@ -120,8 +119,10 @@ def _fetch(recipe: Recipe, root: pathlib.Path) -> pathlib.Path:
             f"Preparing {recipe.title} takes {needed / 1e6:.0f} MB and {root} has "
             f"{free / 1e6:.0f} MB free: make room or choose another data_dir."
         )
+    name, slash, dataset = recipe.name.partition("/")
+    flags = f"--name={name}" + (f" --dataset={dataset}" if slash else "")
     advice = (
-        f"with a network connection run `python -m experiments.prepare {recipe.flags} "
+        f"with a network connection run `python -m experiments.prepare {flags} "
         f"--data_dir={shlex.quote(str(root))}`, or fetch that file by hand, put it at {archive} "
         "and run the same command"
     )

@@ -1,11 +1,11 @@
-"""One training as a job: a process of its own, which saves when the job is told to stop.
+"""Trainings in processes of their own, which save when they are told to stop.
 
-What it prints goes into `train.log` in its run folder. Jobs import this module, so it is quick to.
+What one prints goes into `train.log` in its run folder. Jobs import this module, so it is quick to.
 
-Whoever runs the job - a batch system, or `gans.training.sweeps.local` - may signal this process,
-its child or both, once or many times; the child must hear of it just once, because the third signal
-ends training without saving. So the child is started deaf to SIGTERM, SIGUSR2 and SIGHUP, and is
-sent one SIGINT, which saves as SIGTERM does.
+Whoever runs this process - a batch system, a terminal, a user - may signal it, its children or
+both, once or many times; a child must hear of it just once, because the third signal ends training
+without saving. So children are started deaf to SIGTERM, SIGUSR2 and SIGHUP, out of reach of the
+terminal, and are sent one SIGINT, which saves as SIGTERM does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from gans.errors import UserError
@@ -39,12 +38,15 @@ class Share:
     """The part of a machine that one of several trainings has.
 
     Attributes:
-      environment: variables for the training, None for those it must not have.
+      environment: variables for the training, beside those of this process.
       cores: numbers of CPU cores; all if empty.
     """
 
-    environment: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cores: tuple[int, ...] = ()
+
+
+WHOLE = Share()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +56,10 @@ class Training:
     Attributes:
       workdir: the run folder.
       command: of the process, without the interpreter.
-      share: of the machine.
     """
 
     workdir: Path
     command: tuple[str, ...]
-    share: Share = dataclasses.field(default_factory=Share)
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Training:
             raise UserError(f"Cannot write to {self.workdir}: {error.strerror}.") from error
 
     def __call__(self, log: str = LOG) -> bool:
-        """Trains.
+        """Trains, in a job whose main thread this is.
 
         Args:
           log: the file in the run folder to append to.
@@ -94,58 +94,74 @@ class Training:
         Raises:
           Failed: neither.
         """
-        if self.share.cores:
-            os.sched_setaffinity(0, self.share.cores)
-        environment = dict(os.environ) | self.share.environment
-        environment = {name: value for name, value in environment.items() if value is not None}
-        with (self.workdir / log).open("a") as file, _deaf() as listen:
-            child = subprocess.Popen(
-                [sys.executable, *self.command],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,  # Ctrl-C at the terminal is not for it
-            )
-            with listen(child) as received:
-                status = child.wait()
-        if status and not received:
+        processes = Processes()
+        with _handled(processes.stop):
+            status = processes.run(self, log)
+        if status and not processes.are_stopped:
             raise Failed(f"{self} ended with status {status}; see {self.workdir / log}.")
         return status == 0
 
 
-@contextlib.contextmanager
-def _deaf() -> Iterator[types.FunctionType]:
-    """Holds signals back, also from children started now, until the function yielded is entered."""
+class Processes:
+    """Of trainings; each is told to save and end just once, however often that is asked for.
 
-    @contextlib.contextmanager
-    def listen(child: subprocess.Popen) -> Iterator[list[int]]:
-        received: list[int] = []
+    Attributes:
+      are_stopped: whether it was asked for.
+    """
 
-        def receive(number: int, frame: types.FrameType | None) -> None:
-            del frame
-            if not received:
-                child.send_signal(signal.SIGINT)
-            received.append(number)
+    def __init__(self):
+        self.are_stopped = False
+        self._untold: list[subprocess.Popen] = []
 
-        # nohup ignores SIGHUP, and that is to stay so.
-        heard = [n for n in _STOP if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
-        before = {number: signal.signal(number, receive) for number in heard}
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+    def stop(self) -> None:
+        """Tells all, those too that are just being started. Any thread or signal may call this."""
+        self.are_stopped = True
+        while self._untold:
+            with contextlib.suppress(IndexError):  # another caller was faster
+                self._untold.pop().send_signal(signal.SIGINT)
+
+    def run(self, training: Training, log: str = LOG, share: Share = WHOLE) -> int | None:
+        """The exit status of a training, waited for; None if all were stopped before it began.
+
+        Raises:
+          OSError: there can be no log, or no process.
+        """
+        if self.are_stopped:
+            return None
+        if share.cores:
+            os.sched_setaffinity(0, share.cores)  # of this thread, and of what it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
         try:
-            yield received
+            with (training.workdir / log).open("a") as file:
+                child = subprocess.Popen(
+                    [sys.executable, *training.command],
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **share.environment},
+                    start_new_session=True,  # Ctrl-C at the terminal is not for it
+                )
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._untold.append(child)
+        if self.are_stopped:
+            self.stop()
+        return child.wait()
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
-    # A process started where SIGINT is ignored would ignore it, too, until training begins.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+@contextlib.contextmanager
+def _handled(stop: Callable[[], None]) -> Iterator[None]:
+    """Has signals that ask to stop call a function, and SIGINT call none."""
+    handlers = dict.fromkeys(_STOP, lambda number, frame: stop())
+    # Not SIG_IGN: a process started where SIGINT is ignored would ignore it, too.
+    handlers[signal.SIGINT] = lambda number, frame: None
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        del handlers[signal.SIGHUP]  # nohup ignores it, and that is to stay so
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield listen
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tail(workdir: Path, lines: int = 10) -> list[str]:

@@ -35,7 +35,13 @@ if asked:
     open(os.path.join(folder, "saved"), "w").close()
     sys.exit(130)
 """
-CODE = {"good": "print('good')", "bad": "print('wrong'); raise SystemExit(2)", "stub": STUB}
+WHERE = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], *sorted(os.sched_getaffinity(0)))"
+CODE = {
+    "good": "print('good')",
+    "bad": "print('wrong'); raise SystemExit(2)",
+    "stub": STUB,
+    "where": WHERE,
+}
 
 
 def training(workdir, code):
@@ -90,22 +96,62 @@ def test_signals_to_anyone_any_number_of_times_save_once(tmp_path, everyone):
 
 def test_a_sweep_goes_past_a_failure_and_reports_it(tmp_path, capsys):
     trainings = [training(tmp_path / name, name) for name in ("bad", "good")]
-    assert local.launch(trainings, tmp_path / "files", parallel=2, done=3) == 1
+    assert local.launch(trainings, parallel=2, done=3) == 1
     shown = capsys.readouterr()
     assert "4 of 5 points are trained" in shown.out
     assert f"bad failed. The end of {tmp_path / 'bad' / 'train.log'}:\n  wrong\n" in shown.err
 
 
-def test_control_c_at_the_terminal_saves_and_says_how_to_go_on(tmp_path):
-    workdir = tmp_path / "stub"
-    job = training(workdir, "stub")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_points_at_once_have_their_shares_and_the_sweep_keeps_the_whole(tmp_path, monkeypatch):
+    before = os.sched_getaffinity(0)
+    cores = sorted(before)[:2]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.setattr(local, "_cores", lambda: set(cores))
+    trainings = [training(tmp_path / name, "where") for name in "abcd"]
+    assert local.launch(trainings, parallel=2) == 0
+    seen = [launching.tail(job.workdir) for job in trainings]
+    shares = [[f"4 {cores[0]}"], [f"5 {cores[1]}"]]
+    assert all(each in shares for each in seen)
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_training_that_cannot_be_started_is_one_that_failed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(launching.sys, "executable", str(tmp_path / "none"))
+    assert local.launch([training(tmp_path / "a", "good")], parallel=1) == 1
+    shown = capsys.readouterr()
+    assert "a: cannot be started (No such file or directory)" in shown.err
+    assert "0 of 1 points are trained" in shown.out
+
+
+def test_after_an_error_of_the_sweep_itself_none_trains_on_unwatched(tmp_path, monkeypatch):
+    trainings = [training(tmp_path / name, "stub") for name in ("a", "b")]
+    (tmp_path / "b" / "go").touch()
+
+    def write(bar, line, file):
+        if line == "b: trained":
+            wait_for(tmp_path / "a" / "ready")
+            raise BrokenPipeError
+
+    monkeypatch.setattr(local.tqdm, "write", write)
+    with pytest.raises(BrokenPipeError):
+        local.launch(trainings, parallel=2)
+    assert (tmp_path / "a" / "saved").exists() and not (tmp_path / "b" / "saved").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_to_a_sweep_save_once_and_say_how_to_go_on(tmp_path, number):
+    """Ctrl-C at the terminal is for all processes there; a batch system signals all, and twice."""
+    names = ("a", "b", "c")
+    jobs = [training(tmp_path / name, "stub") for name in names]
     code = textwrap.dedent(f"""
         import sys
         from pathlib import Path
         from gans.training.sweeps import local
         from gans.training.sweeps.launching import Training
-        jobs = [Training(Path({str(tmp_path)!r}) / name, {job.command!r}) for name in ("stub", "b")]
-        sys.exit(local.launch(jobs, Path({str(tmp_path / "files")!r}), parallel=1))
+        jobs = {[(str(job.workdir), job.command) for job in jobs]!r}
+        jobs = [Training(Path(workdir), command) for workdir, command in jobs]
+        sys.exit(local.launch(jobs, parallel=2))
     """)
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -115,14 +161,25 @@ def test_control_c_at_the_terminal_saves_and_says_how_to_go_on(tmp_path):
         text=True,
         start_new_session=True,
     )
-    wait_for(workdir / "ready")
-    os.killpg(process.pid, signal.SIGINT)
+    for name in names[:2]:
+        wait_for(tmp_path / name / "ready")
+    children = [
+        int(pid)
+        for path in pathlib.Path(f"/proc/{process.pid}/task").glob("*/children")
+        for pid in path.read_text().split()
+    ]
+    assert len(children) == 2
+    os.killpg(process.pid, number)
+    if number == signal.SIGTERM:
+        for pid in [*children, process.pid, *children]:
+            os.kill(pid, number)
+            time.sleep(0.05)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
-    assert "0 of 2 points are trained" in out
+    assert process.returncode == 128 + number, err
+    assert "0 of 3 points are trained" in out
     assert "the same command goes on from there" in err and "Traceback" not in err
-    assert (workdir / "saved").exists()
-    assert not (tmp_path / "b" / "ready").exists()
+    assert [(tmp_path / name / "saved").exists() for name in names] == [True, True, False]
+    assert not (tmp_path / "c" / "ready").exists()
 
 
 def test_gpus_and_cores_are_shared_out_evenly(monkeypatch):
@@ -131,9 +188,7 @@ def test_gpus_and_cores_are_shared_out_evenly(monkeypatch):
     parts = local.shares(2)
     assert [part.environment["CUDA_VISIBLE_DEVICES"] for part in parts] == ["4,5", "6,GPU-7"]
     assert [part.cores for part in parts] == [(10, 11, 12), (13, 14, 15)]
-    [everything] = local.shares(1)
-    assert everything.environment == {"CUDA_VISIBLE_DEVICES": "4,5,6,GPU-7,8"}
-    assert everything.cores == ()
+    assert local.shares(1) == [launching.Share()]
     with pytest.raises(UserError, match="cannot have a GPU each, for there are 5"):
         local.shares(6)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
