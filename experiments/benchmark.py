@@ -8,12 +8,13 @@
     python -m experiments.benchmark --growth --config=configs/dcgan_cifar10.py --figure=growth.svg
     python -m experiments.benchmark results.json
 
-No data set is needed: images are made of noise. The last form prints the table of earlier
-results again. `--against=torch` runs the same networks, losses, optimizers and batches in
-PyTorch, in the fastest of its forms, by turns with ours; first it makes sure that both find
-the same losses, and stops if they do not. Any field of a config can be changed, as in training.
+No data set is needed: the images are noise. The last form prints the table of earlier results
+again. `--against=torch` runs the same networks, losses, optimizers and batches in PyTorch, in the
+fastest of its forms, by turns with this code. It first checks that both find the same losses, and
+stops if they do not. Any field of a config can be changed, as in training.
 
-Times tell something only on a machine that does nothing else.
+The times are meaningful only on a machine that does nothing else. Results are in
+experiments/studies/benchmark/README.md.
 """
 
 import functools
@@ -26,25 +27,47 @@ from ml_collections import config_flags
 
 from experiments import cli
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment: a file in configs/.")
-_CASES = flags.DEFINE_list("cases", [], "Cases that go by a name, or all; a wrong one lists them.")
-_TASK = flags.DEFINE_enum(
-    "task", "train", ["train", "sample", "translate", "evaluate"], "What to time of --config."
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The config file of an experiment to time, in place of --cases."
 )
-_BATCH_SIZES = flags.DEFINE_list("batch_sizes", [], "Of --config, instead of its own.")
-_AGAINST = flags.DEFINE_enum("against", "", ["", "torch"], "What to compare with.")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Blocks of each side.", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 3.0, "Of a block, about.", lower_bound=0.0)
+_CASES = flags.DEFINE_list(
+    "cases", [], "Named cases to time, or all for every one; an unknown name prints the list."
+)
+_TASK = flags.DEFINE_enum(
+    "task",
+    "train",
+    ["train", "sample", "translate", "evaluate"],
+    "Which task of the experiment in --config to time.",
+)
+_BATCH_SIZES = flags.DEFINE_list(
+    "batch_sizes", [], "Batch sizes to time --config with, e.g. 32,64, in place of its own."
+)
+_AGAINST = flags.DEFINE_enum(
+    "against", "", ["", "torch"], "Time PyTorch by turns with this code; empty for this code alone."
+)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", 7, "How many blocks of iterations are timed on each side.", lower_bound=1
+)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 3.0, "About how many seconds a block of iterations takes.", lower_bound=0.0
+)
 _COMPILE = flags.DEFINE_float(
     "compile_seconds",
     300.0,
-    "The most for PyTorch's first iteration; 0: no torch.compile.",
+    "The most seconds that a compiled form of PyTorch may take to its first iteration; 0 leaves "
+    "torch.compile out.",
     lower_bound=0.0,
 )
-_STARTUP = flags.DEFINE_bool("startup", False, "Time the way to the first step of --config.")
-_GROWTH = flags.DEFINE_bool("growth", False, "Time --config over batch, image size and width.")
-_OUT = cli.define_path("out", None, "A file to write the results to: .json.")
-_FIGURE = cli.define_path("figure", None, "A file to draw the growth in: .svg or .png.")
+_STARTUP = flags.DEFINE_bool(
+    "startup", False, "Time how long --config takes from the command to its first step."
+)
+_GROWTH = flags.DEFINE_bool(
+    "growth", False, "Time --config at several batch sizes, image sizes and network widths."
+)
+_OUT = cli.define_path("out", None, "The .json file to write the results to.")
+_FIGURE = cli.define_path(
+    "figure", None, "The .svg or .png file to draw the results of --growth in."
+)
 
 
 def main(arguments: list[str]) -> None:

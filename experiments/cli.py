@@ -83,7 +83,10 @@ def _to_the_reader() -> Iterator[None]:
 
 def define_step() -> flags.FlagHolder:
     """The flag `--step`, which chooses a checkpoint."""
-    about = "Of the checkpoint, or best for the one kept as such; the newest by default."
+    about = (
+        "The step of the checkpoint to load, or best for the one that checkpoint.best keeps; by "
+        "default the newest."
+    )
     return flags.DEFINE(_Step(), "step", None, about)
 
 
@@ -106,12 +109,14 @@ def define_seed(default: int | None, about: str) -> flags.FlagHolder:
 
 def define_hosts() -> None:
     """The flags by which several processes join, for `together`."""
-    flags.DEFINE_bool("distributed", False, "Train together with the processes of other hosts.")
-    about = "host:port of process 0, where neither Slurm nor a TPU pod says it."
+    flags.DEFINE_bool("distributed", False, "Train together with processes on other hosts.")
+    about = "The host:port of process 0; needed where neither Slurm nor a TPU pod provides it."
     flags.DEFINE_string("coordinator", None, about)
-    flags.DEFINE_integer("num_processes", None, "How many there are.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
-    about = "Seconds to wait for the others at the beginning."
+    about = "How many processes train together; needs --distributed."
+    flags.DEFINE_integer("num_processes", None, about, lower_bound=1)
+    about = "The number of this process among those that train together, from 0."
+    flags.DEFINE_integer("process_id", None, about, lower_bound=0)
+    about = "Seconds to wait at the start until all processes have joined."
     flags.DEFINE_integer("connect_timeout", 120, about, lower_bound=1)
 
 

@@ -14,9 +14,18 @@ from absl import flags
 
 from experiments import cli
 
-_METRIC = flags.DEFINE_string("metric", None, "What ranks, as in quality/fcd.")
-_BEST = flags.DEFINE_enum("best", None, ["lower", "higher"], "Which is better, if not known.")
-_OUT = cli.define_paths("out", "A file to write: .html or .csv. May be given twice.")
+_METRIC = flags.DEFINE_string(
+    "metric",
+    None,
+    "The metric to rank the runs by, e.g. quality/fcd; by default the one that most runs have.",
+)
+_BEST = flags.DEFINE_enum(
+    "best",
+    None,
+    ["lower", "higher"],
+    "Whether lower or higher values of --metric are better, where the code does not know it.",
+)
+_OUT = cli.define_paths("out", "A file to write the table to, .html or .csv")
 
 
 def main(arguments: list[str]) -> None:

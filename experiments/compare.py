@@ -18,10 +18,10 @@ from absl import flags
 
 from experiments import cli
 
-_OUT = cli.define_paths(
-    "out", "A file to write: .html for a page, .json for plain data. May be given twice."
+_OUT = cli.define_paths("out", "A file to write: .html for a page, .json for plain data")
+_PICTURES = flags.DEFINE_bool(
+    "pictures", True, "Put pictures into the page, for which checkpoints and data are loaded."
 )
-_PICTURES = flags.DEFINE_bool("pictures", True, "Whether the page has pictures.")
 
 
 def main(arguments: list[str]) -> None:

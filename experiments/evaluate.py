@@ -1,4 +1,4 @@
-"""Judges a trained run by the evaluators of its config, and writes down what they found.
+"""Evaluates a trained run with the evaluators of its config, and records their numbers.
 
     python -m experiments.evaluate --workdir=runs/cgan
     python -m experiments.evaluate --workdir=runs/cgan --net=inception.load --weights= \\
@@ -13,14 +13,44 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = cli.define_path("workdir", None, "The run folder.")
+_WORKDIR = cli.define_path("workdir", None, "The folder of the run to evaluate.")
 _STEP = cli.define_step()
-_ALL = flags.DEFINE_bool("every_checkpoint", False, "Judge all checkpoints that are kept.")
-_NET = flags.DEFINE_string("net", None, "Another feature net: inception.load, classifier.load.")
-_WEIGHTS = flags.DEFINE_string("weights", None, "Of it: a file, or a data set's name.")
-_NUM = flags.DEFINE_integer("num", None, "Another number of images.", 2, 10**7)
-_SPLIT = flags.DEFINE_string("split", None, "Another split to take real images from.")
-_SEED = cli.define_seed(None, "Another seed of the samples.")
+_ALL = flags.DEFINE_bool(
+    "every_checkpoint", False, "Evaluate every checkpoint that the run keeps, not only one."
+)
+_NET = flags.DEFINE_string(
+    "net",
+    None,
+    "The network that computes the features, in place of the one in the run's config: "
+    "inception.load or classifier.load.",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "The weights of the feature network, in place of those in the run's config. For "
+    "classifier.load: the file of experiments.train_classifier, or cifar10 or digits for the "
+    "classifiers that come with the code. For inception.load: a file, or empty to download FID's "
+    "weights.",
+)
+_NUM = flags.DEFINE_integer(
+    "num",
+    None,
+    "How many generated and how many real images to compare, in place of the numbers in the run's "
+    "config.",
+    2,
+    10**7,
+)
+_SPLIT = flags.DEFINE_string(
+    "split",
+    None,
+    "The split of the data set that real images are taken from, e.g. test, in place of the one in "
+    "the run's config.",
+)
+_SEED = cli.define_seed(
+    None,
+    "The seed that generated and real images are drawn with, in place of the one in the run's "
+    "config.",
+)
 flags.mark_flag_as_required("workdir")
 
 

@@ -8,10 +8,10 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
-_OUT = cli.define_path("out", None, "The file to write, a .zip.")
+_WORKDIR = cli.define_path("workdir", None, "The folder of the run whose generator is exported.")
+_OUT = cli.define_path("out", None, "The .zip file to write.")
 _DIRECTION = flags.DEFINE_string(
-    "direction", None, "Which way to translate, of a game that does: a_to_b or b_to_a."
+    "direction", None, "Which translation of a CycleGAN to export: a_to_b or b_to_a."
 )
 _STEP = cli.define_step()
 flags.mark_flags_as_required(["workdir", "out"])

@@ -25,10 +25,14 @@ from ml_collections import config_flags
 
 from experiments import cli
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
-_WORKDIR = cli.define_path("workdir", None, "The run folder to make.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The config file of the run, e.g. configs/cyclegan_monet2photo_resnet.py."
+)
+_WORKDIR = cli.define_path(
+    "workdir", None, "The run folder to make; it must not exist, or must be empty."
+)
 _FILES = {
-    name: cli.define_path(name, None, f"A state dict: {what}.")
+    name: cli.define_path(name, None, f"A .pth or .safetensors file with the weights of {what}.")
     for name, what in {
         "generator_ab": "PyTorch's net_G_A, which turns A into B",
         "generator_ba": "PyTorch's net_G_B, which turns B into A",

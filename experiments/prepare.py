@@ -15,10 +15,19 @@ from experiments import cli
 from gans import data
 from gans.errors import UserError
 
-_NAME = flags.DEFINE_string("name", None, "The data set, or the family of them.", required=True)
-_DATASET = flags.DEFINE_string("dataset", "", "Which one of the family.")
+_NAME = flags.DEFINE_string(
+    "name",
+    None,
+    "The data set to prepare: cifar10, or cycle_gan for one of the CycleGAN paper.",
+    required=True,
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", "", "Which data set of --name=cycle_gan to prepare, e.g. monet2photo."
+)
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", "", "Where to put it; by default TFDS_DATA_DIR or else ~/tensorflow_datasets."
+    "data_dir",
+    "",
+    "The folder to put the data set in; by default TFDS_DATA_DIR or else ~/tensorflow_datasets.",
 )
 
 

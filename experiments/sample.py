@@ -15,16 +15,27 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
-_OUT = cli.define_path("out", None, "The file to write: .png, or .npz for arrays.")
+_WORKDIR = cli.define_path("workdir", None, "The folder of the run whose generator is sampled.")
+_OUT = cli.define_path("out", None, "The file to write: .png for a picture, .npz for arrays.")
 _NUM = flags.DEFINE_integer(
-    "num", None, "How many images; 64, or one for each of --classes.", lower_bound=1
+    "num",
+    None,
+    "How many images to make; by default 64, or one for each entry of --classes.",
+    lower_bound=1,
 )
-_CLASSES = flags.DEFINE_list("classes", None, "Names or numbers of classes, repeated in turn.")
-_SEED = cli.define_seed(0, "Of the latent vectors.")
+_CLASSES = flags.DEFINE_list(
+    "classes", None, "The classes of the images, by name or number; the list repeats to --num."
+)
+_SEED = cli.define_seed(0, "The seed that the latent vectors are drawn with.")
 _STEP = cli.define_step()
-_INTERPOLATE = flags.DEFINE_list("interpolate", None, "Two seeds to walk between, as in 1,2.")
-_STEPS = flags.DEFINE_integer("steps", 10, "Images from one end to the other.", lower_bound=2)
+_INTERPOLATE = flags.DEFINE_list(
+    "interpolate",
+    None,
+    "Two seeds, e.g. 1,2: the images go from the latent vectors of one to those of the other.",
+)
+_STEPS = flags.DEFINE_integer(
+    "steps", 10, "How many images an interpolation has, both ends included.", lower_bound=2
+)
 flags.mark_flags_as_required(["workdir", "out"])
 
 

@@ -1,4 +1,4 @@
-"""Holds what theory says of the game against what training does, on densities that are known.
+"""Compares what theory says about the game with what training does, on known densities.
 
     python -m experiments.theory --out=theory
 
@@ -11,8 +11,10 @@ from pathlib import Path
 
 from experiments import cli
 
-_OUT = cli.define_path("out", None, "The folder for the page and the numbers.", required=True)
-_SEED = cli.define_seed(0, "Of everything random.")
+_OUT = cli.define_path(
+    "out", None, "The folder to write the page and the numbers to.", required=True
+)
+_SEED = cli.define_seed(0, "The seed of everything random.")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Trains the experiment of a config file; run again with the same workdir, it goes on.
+"""Trains the experiment of a config file; the same command again resumes the run in --workdir.
 
     python -m experiments.train --config=configs/cgan_digits.py --workdir=runs/digits
     python -m experiments.train --config=configs/dcgan_cifar10.py --workdir=runs/dcgan \\
@@ -16,10 +16,17 @@ from ml_collections import config_flags
 
 from experiments import cli
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a file in configs/.")
-_WORKDIR = cli.define_path("workdir", None, "The run folder: everything is written there.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The config file of the experiment, e.g. configs/cgan_digits.py."
+)
+_WORKDIR = cli.define_path(
+    "workdir", None, "The run folder: the run is written there, and resumed from there."
+)
 _REPLICAS = flags.DEFINE_integer(
-    "replicas", None, "Train as many seeds in one program, each in a folder of its own.", 1
+    "replicas",
+    None,
+    "Train this many seeds in one program, each in a folder of its own below --workdir.",
+    1,
 )
 cli.define_hosts()
 flags.mark_flags_as_required(["config", "workdir"])

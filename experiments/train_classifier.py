@@ -1,4 +1,4 @@
-"""Trains the small classifier through which metrics look at a data set that has labels.
+"""Trains a small classifier on a data set with labels; metrics compare images by its features.
 
 python -m experiments.train_classifier --config=configs/dcgan_cifar10.py --out=cifar10.npz
 python -m experiments.train_classifier --config=configs/dcgan_digits.py --out=digits.npz \\
@@ -10,15 +10,25 @@ from ml_collections import config_flags
 
 from experiments import cli
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Any with the data: a file in configs/.")
-_OUT = cli.define_path("out", None, "The file to write: .npz.")
-_TRAIN = flags.DEFINE_string("train_split", "train", "The images to train on.")
-_TEST = flags.DEFINE_string("test_split", "test", "The images to measure the accuracy on.")
-_EPOCHS = flags.DEFINE_integer("epochs", 14, "Passes through the images.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images of a step.", lower_bound=1)
-_FLIP = flags.DEFINE_bool("flip", True, "Whether half of the images are mirrored.")
-_SHIFT = flags.DEFINE_integer("shift", 4, "Pixels an image is moved at most.", lower_bound=0)
-_SEED = cli.define_seed(0, "Of everything random.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Any config file; its section data names the data set to train on."
+)
+_OUT = cli.define_path("out", None, "The .npz file to write the weights to.")
+_TRAIN = flags.DEFINE_string("train_split", "train", "The split of the data set to train on.")
+_TEST = flags.DEFINE_string(
+    "test_split", "test", "The split of the data set to measure the accuracy on."
+)
+_EPOCHS = flags.DEFINE_integer(
+    "epochs", 14, "How many times training passes through the images.", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 128, "How many images each training step takes.", lower_bound=1
+)
+_FLIP = flags.DEFINE_bool("flip", True, "Mirror half of the images, at random.")
+_SHIFT = flags.DEFINE_integer(
+    "shift", 4, "The most pixels that an image is shifted by at random.", lower_bound=0
+)
+_SEED = cli.define_seed(0, "The seed of everything random.")
 flags.mark_flags_as_required(["config", "out"])
 
 

@@ -32,16 +32,24 @@ from absl import flags
 
 from experiments import cli
 
-_WORKDIR = cli.define_path("workdir", None, "The run folder of the generator.")
+_WORKDIR = cli.define_path("workdir", None, "The folder of the run whose generator translates.")
 _DIRECTION = flags.DEFINE_string("direction", "b_to_a", "Which way to translate: a_to_b or b_to_a.")
-_OUT = cli.define_path("out", None, "The folder for the translated pictures.")
+_OUT = cli.define_path("out", None, "The folder to write the translated pictures to.")
 _RESIZE = flags.DEFINE_integer(
-    "resize", 0, "Longer side of the picture when translated; 0 for its own size.", lower_bound=0
+    "resize",
+    0,
+    "Pixels that a picture's longer side is resized to before translation; 0 keeps its size.",
+    lower_bound=0,
 )
 _MEGAPIXELS = flags.DEFINE_float(
-    "max_megapixels", 256.0, "Pictures with more are left out, for want of memory.", lower_bound=0.0
+    "max_megapixels",
+    256.0,
+    "The largest picture that is translated, in megapixels; larger ones are left out.",
+    lower_bound=0.0,
 )
-_POSTCARD = flags.DEFINE_bool("postcard", False, "Lay out for print: A6, as PNG and PDF.")
+_POSTCARD = flags.DEFINE_bool(
+    "postcard", False, "Lay each picture out as an A6 card for print, as PNG and PDF."
+)
 _STEP = cli.define_step()
 flags.mark_flags_as_required(["workdir", "out"])
 
