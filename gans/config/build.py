@@ -1,6 +1,6 @@
-"""From a config to an experiment: its game, networks, optimizers and evaluators.
+"""Builds the experiment of a config: its game, networks, optimizers and evaluators.
 
-All that can be wrong with a config and needs no data to be found is found here.
+Every mistake in a config that can be found without the data is found here.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from gans.losses.adversarial import Adversarial
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What a config makes before its data is known.
+    """Everything that is built from a config before its data is loaded.
 
     Attributes:
-      config: as in `configs/`.
-      game: who plays.
+      config: a config as in `configs/`.
+      game: the game, with its players.
       nets: the module of each network.
     """
 
@@ -232,7 +232,7 @@ def nets(config: ConfigDict) -> dict[str, nn.Module]:
 
 @contextlib.contextmanager
 def fitting() -> Iterator[None]:
-    """Raises UserError where networks that are being built or called say that shapes do not fit."""
+    """Turns errors that networks raise about shapes, when built or called, into UserError."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

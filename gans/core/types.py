@@ -1,4 +1,4 @@
-"""The vocabulary of the code: plain data, no logic."""
+"""The types that describe a game: plain data, without logic."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import jax
 
 Batch = Mapping[str, jax.Array]
-"""`image`: float32 `[B, H, W, C]` in [-1, 1]; `label`, if any: one-hot float32 `[B, classes]`.
-Of two unpaired domains `a` and `b`, such images both."""
+"""One batch of training data. `image` is float32 `[B, H, W, C]` in [-1, 1], and `label`, where
+there are labels, is one-hot float32 `[B, classes]`. Data of two unpaired domains has such images
+under `a` and `b` instead."""
 
 Metrics = dict[str, jax.Array]
 """Scalars by name."""
@@ -19,19 +20,21 @@ Nets = Mapping[str, Any]
 """A `gans.core.state.NetState` under each network's name."""
 
 Given = Mapping[str, jax.Array]
-"""What a player has beside the batch: `step`, the iterations done, and under names of the game's
-own what was drawn at random for this iteration and what players before it made."""
+"""Inputs of an iteration besides the batch: `step`, the number of iterations done, and under names
+that the game chooses its random draws (latent vectors, PRNG keys) and the images that earlier
+players made."""
 
 Arguments = tuple[jax.Array, ...]
-"""What a network is called with."""
+"""The arguments that a network is called with."""
 
 Memory = Any
-"""What a game keeps from one iteration to the next besides its networks: a pytree, or None."""
+"""State of a game besides its networks, such as a history of generated images: a pytree, or
+None."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one player's loss function found.
+    """The result of one player's loss function.
 
     Attributes:
       terms: scalar loss terms by name, not yet weighted.
@@ -39,7 +42,7 @@ class Outcome:
         statistics have moved. Other players' networks are left out: a frozen
         network's statistics stay as they are.
       metrics: further scalars to log.
-      made: images that the players after this one are given, as constants to them.
+      made: images that later players of the iteration are given, as constants.
     """
 
     terms: Metrics
@@ -57,12 +60,14 @@ class Player:
       nets: names of the networks it moves; all others are constants to it.
       terms: names of the terms its loss is the weighted sum of.
       loss: `loss(nets, batch, given) -> Outcome`, a pure function.
-      recall: `recall(memory, given) -> (memory, given)`, before the loss: what it looks up in the
-        game's memory, and leaves there. Where devices share a batch, `given` has this device's
-        images, and the memory must come out the same on every device: see `gans.ops.axis`.
-      every: it moves in every so many iterations, from the first on. Between them its networks
-        stay, and it makes nothing: `made` is zero. What it logs is zero then and `every` times
-        what it found when it moves, so that the mean over iterations is that over its moves.
+      recall: `recall(memory, given) -> (memory, given)`, called before the loss. It reads the
+        game's memory and adds to it: CycleGAN's discriminators swap new fakes for older ones
+        there. Where devices share a batch, `given` has this device's images, and the memory must
+        come out the same on every device: see `gans.ops.axis`.
+      every: the player moves once in this many iterations, from the first on. In between its
+        networks stay as they are, and what it would make is zero. Its metrics are zero then, and
+        multiplied by `every` when it moves, so that their mean over all iterations is the mean
+        over its moves.
     """
 
     name: str
@@ -75,7 +80,7 @@ class Player:
 
 @dataclasses.dataclass(frozen=True)
 class Latent:
-    """A generator that makes images of latent vectors, and of labels where the data has classes.
+    """A generator from latent vectors, and from labels where the data has classes, to images.
 
     Attributes:
       net: its name among the networks, called with `[N, dim]` normal and, if there are classes,
@@ -89,7 +94,7 @@ class Latent:
 
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    """A generator that makes images of one domain of images of another.
+    """A generator that turns images of one domain into images of another.
 
     Attributes:
       net: its name among the networks, called with images `[N, H, W, C]`.
@@ -107,25 +112,26 @@ class Game:
     """Who plays against whom, in which order.
 
     Attributes:
-      rounds: played one after the other. The players of one round move at once: all their
-        gradients are taken at the parameters that the round began with.
+      rounds: groups of players, which move one group after the other. The players of a round move
+        together: all their gradients are taken at the parameters that the round began with.
       draw: `draw(key, batch) -> Given`, the randomness of one iteration, shared by all players.
         `gans.ops.axis.normal` draws this device's share of what one device would draw for the
         whole batch.
-      inputs: `inputs(batch, given) -> {net: arguments}`, what each network is first called with,
-        to create its parameters. In place of arguments there may be a function of the networks
-        that are made of arguments alone, which gives them: `nets -> arguments`.
+      inputs: `inputs(batch, given) -> {net: arguments}`, the arguments that each network's
+        parameters are created with. An entry may also be a function `nets -> arguments`; it is
+        given the networks that were created from plain arguments.
       summary: `summary(metrics) -> Metrics`, the few numbers worth a progress line.
-      makes: what there is when training is done: a `Latent` generator, or a `Translation` under
-        the name of each direction, as in "a_to_b". All that samples, translates, shows, measures
-        or exports asks this, and nothing else, about the kind of game.
-      logits: `logits(nets, batch) -> [B]`, how real the discriminator calls the batch's images, in
-        inference mode; None in a game with no discriminator of single images.
-      memory: `memory(batch) -> Memory`, the memory to start with, for images like the batch's.
-      after: `after(memory, metrics) -> Memory`, at the end of an iteration, whose metrics, by
-        `player/name`, are those of the whole batch.
-      weigh: `weigh(weights, step) -> weights` of the loss terms in an iteration, from those of the
-        state and the iterations done.
+      makes: the generators that training is for: a `Latent`, or a `Translation` under the name of
+        each direction, e.g. "a_to_b". Sampling, translating, previews, evaluators and export learn
+        the kind of game from this field and from nothing else.
+      logits: `logits(nets, batch) -> [B]`, the discriminator's logits for the batch's images in
+        inference mode; None in a game without a discriminator of single images.
+      memory: `memory(batch) -> Memory`, the memory that training starts with; `batch` gives the
+        shape of the images.
+      after: `after(memory, metrics) -> Memory`, called at the end of an iteration with the metrics
+        of the whole batch, named `player/name`.
+      weigh: `weigh(weights, step) -> weights`, the weights of the loss terms in one iteration, from
+        the weights in the state and the number of iterations done.
     """
 
     rounds: tuple[tuple[Player, ...], ...]

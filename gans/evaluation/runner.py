@@ -1,4 +1,4 @@
-"""When evaluators run, and the lines that come of it: see `gans.runs.evaluation_record`."""
+"""Runs evaluators when they are due, and makes lines for `gans.runs.evaluation_record`."""
 
 from __future__ import annotations
 

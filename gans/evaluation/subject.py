@@ -1,6 +1,6 @@
-"""What evaluators look at: a run's networks at one step, its data, and views of both.
+"""What evaluators are given: a run's networks at one step, its data, and the features of both.
 
-Whatever two evaluators ask for alike is made once.
+Features and samples that several evaluators ask for are computed once.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from gans.inference.sampling import Sampler
 
 
 class Looking(NamedTuple):
-    """Through which network, at how many images.
+    """The settings of a comparison: the feature network, and which images are compared.
 
     Attributes:
-      net: a loader in `gans.evaluation.features`, as in "classifier.load".
-      weights: what it loads.
-      num_fake: how many generated images.
-      num_real: how many real ones, at most; all of the split if 0.
-      split: of the data set, the images trained on if empty.
-      averaged: whether the generator's averaged parameters are taken, where it has them.
-      seed: of the latent vectors, and of the choice among real images.
+      net: the loader of the feature network in `gans.evaluation.features`, e.g. "classifier.load".
+      weights: the weights that the loader is given.
+      num_fake: the number of generated images.
+      num_real: the largest number of real images; 0 takes all of the split.
+      split: the split of the data set; empty for the images that the run is trained on.
+      averaged: whether to use the generator's averaged parameters, where it has them.
+      seed: the seed of the latent vectors, and of the choice among the real images.
     """
 
     net: str
@@ -49,12 +49,12 @@ class Looking(NamedTuple):
 
 
 class Reference:
-    """The real images, and the networks to look through; they outlast a step.
+    """Real images and feature networks, cached from one evaluation of a run to the next.
 
     Args:
-      config: of the run.
-      mesh: the devices to share work out to.
-      source: the images trained on, if they are at hand.
+      config: the run's config.
+      mesh: the devices that share the work.
+      source: the images that the run is trained on, if they are loaded already.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Reference:
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 as long-lived as what it keeps
     def net(self, name: str, weights: str) -> FeatureNet:
-        """The feature net of a name and its weights."""
+        """The feature network that a loader makes from weights."""
         return build.find("features", name)(weights)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019
@@ -88,14 +88,14 @@ class Reference:
 
     @functools.lru_cache(maxsize=4)  # noqa: B019
     def view(self, net: str, weights: str, num: int, split: str, seed: int) -> View:
-        """Real images of one domain as a network sees them."""
+        """The features of real images of one domain."""
         source = self.source(split)
         view = views.reference(self.net(net, weights), source, num, seed=seed, mesh=self.mesh)
         places = views.choice(source, num, seed=seed)
         return dataclasses.replace(view, share=self._share(source, split, places))
 
     def _share(self, source: Source, split: str, places: np.ndarray) -> float | None:
-        """How large a part of the images trained on is at these places of a source."""
+        """The share of all training images that is among these places of a source."""
         if not split or split == self.config.data.get("split"):
             return len(places) / len(source)
         try:
@@ -106,10 +106,10 @@ class Reference:
 
 
 def require_latent(game: Game) -> Latent:
-    """What a game's generator takes.
+    """The latent generator of a game.
 
     Raises:
-      UserError: the game makes no images of latent vectors.
+      UserError: the game has no generator that takes latent vectors.
     """
     if not isinstance(game.makes, Latent):
         raise UserError("Samples are made of latent vectors, which this game has none of.")
@@ -117,14 +117,14 @@ def require_latent(game: Game) -> Latent:
 
 
 class Subject:
-    """A run at one step.
+    """A run at one step, as evaluators are given it.
 
     Attributes:
-      nets: its networks.
-      step: iterations done.
-      game: which says what the networks make.
-      info: the facts about its data.
-      reference: the real images.
+      nets: the run's networks.
+      step: the number of iterations done.
+      game: the run's game; `game.makes` says what its generators make.
+      info: the facts about the run's data.
+      reference: the real images and feature networks.
     """
 
     def __init__(
@@ -140,11 +140,11 @@ class Subject:
         self._fake: dict[Looking, View] = {}
 
     def real(self, at: Looking) -> View:
-        """Real images."""
+        """The features of real images."""
         return self.reference.view(at.net, at.weights, at.num_real, at.split, at.seed)
 
     def fake(self, at: Looking) -> View:
-        """Generated images, the classes in turn."""
+        """The features of generated images, whose labels go through the classes in turn."""
         key = at._replace(num_real=0, split="")
         if key not in self._fake:
             blocks = views.generated(
@@ -155,7 +155,11 @@ class Subject:
         return self._fake[key]
 
     def sampler(self, averaged: bool) -> Sampler:
-        """The generator as a sampler, with its averaged parameters or without."""
+        """The generator as a sampler.
+
+        Args:
+          averaged: whether to use its averaged parameters, where it has them.
+        """
         makes = require_latent(self.game)
         net = self.nets[makes.net]
         return Sampler(

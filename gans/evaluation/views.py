@@ -1,7 +1,7 @@
-"""Many images as a feature net sees them, block by block, on all devices.
+"""The features of many images, computed block by block on all devices.
 
-The features of real images are kept in the cache folder under a hash of all that they depend
-on, the images themselves included.
+The features of real images are kept in the cache folder, under a hash of everything that they
+depend on, including the images themselves.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK = 200  # images at once on a device
 
 
 class Block(NamedTuple):
-    """Some images, uint8 `[B, H, W, C]`, and their labels int32 `[B]`, or None."""
+    """A few images, uint8 `[B, H, W, C]`, and their labels, int32 `[B]`, if there are any."""
 
     images: np.ndarray | jax.Array
     labels: np.ndarray | None
@@ -39,17 +39,18 @@ class Block(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Images as a feature net sees them.
+    """The outputs of a feature network for a set of images.
 
     Attributes:
-      net: name of the feature net.
-      told: what its logits stand for, empty if not for classes of a data set.
-      classes: what the labels stand for, empty without labels.
+      net: the name of the feature network.
+      told: the class names that the network's logits stand for; empty if they stand for no classes
+        of a data set.
+      classes: the class names that the labels stand for; empty without labels.
       features: float32 `[N, D]`.
       logits: float32 `[N, K]`.
       labels: int32 `[N]`, or None.
-      share: of real images, how large a part of those trained on is among them; None where that
-        is not known.
+      share: for real images, the share of all training images that is among them; None where it is
+        not known.
     """
 
     net: str
@@ -65,12 +66,12 @@ class View:
 
     @functools.cached_property
     def moments(self) -> Moments:
-        """Of the features."""
+        """Mean and covariance of the features."""
         parts = np.array_split(self.features, max(1, len(self) // 1024))
         return functools.reduce(lambda a, b: a + b, map(Moments.of, parts))
 
     def of_class(self, number: int) -> View:
-        """The part with one label."""
+        """The images that have one label."""
         chosen = self.labels == number
         return dataclasses.replace(
             self,
@@ -86,7 +87,7 @@ def look(
     mesh: parallel.Devices,
     classes: tuple[str, ...] = (),
 ) -> View:
-    """Sends blocks of images through a network, shared out to the devices of a mesh."""
+    """Computes the features of blocks of images; the devices of a mesh share each block."""
     variables = jax.device_put(net.variables, parallel.replicated(mesh))
     seen, labels = [], []
     for block in blocks:
@@ -106,7 +107,7 @@ _see = jax.jit(lambda apply, variables, images: apply(variables, images), static
 def generated(
     sampler: Sampler, count: int, *, seed: int, mesh: parallel.Devices
 ) -> Iterator[Block]:
-    """The first images of a seed, the classes in turn, made on all devices of a mesh."""
+    """The first `count` samples of a seed, their labels going through the classes in turn."""
     net = jax.device_put(sampler.net, parallel.replicated(mesh))
     classes = len(sampler.classes)
     for start in range(0, count, BLOCK):
@@ -119,7 +120,7 @@ def generated(
 
 
 def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
-    """The images of a data set that `choice` chooses."""
+    """The real images that `choice` selects from a data set."""
     chosen = choice(source, count, seed=seed)
     for start in range(0, len(chosen), BLOCK):
         index = chosen[start : start + BLOCK]
@@ -128,7 +129,7 @@ def real(source: Source, count: int, *, seed: int) -> Iterator[Block]:
 
 
 def choice(source: Source, count: int, *, seed: int) -> np.ndarray:
-    """Places of at most `count` images, of all if 0, in order, at random without repetition."""
+    """The sorted indices of at most `count` images, drawn without repetition; of all if 0."""
     if not count:
         return np.arange(len(source))
     return np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
@@ -143,7 +144,7 @@ def of_array(images: np.ndarray) -> Iterator[Block]:
 def reference(
     net: FeatureNet, source: Source, count: int, *, seed: int, mesh: parallel.Devices
 ) -> View:
-    """The view of real images, computed once and then kept in the cache folder."""
+    """The features of real images, computed once and then read from the cache folder."""
     digest = hashlib.sha256(f"{net.name} {net.weights} {net.resize}".encode())
     for block in real(source, count, seed=seed):
         digest.update(np.ascontiguousarray(block.images))
@@ -163,7 +164,7 @@ def reference(
 
 
 def _cached(path: Path, net: FeatureNet, source: Source, count: int) -> View | None:
-    """The view of `count` images in a file, or None if it is not there, or is not such a view."""
+    """The features in a cache file, or None if the file is absent or does not fit the request."""
     try:
         arrays = archives.load_npz(path)
     except (FileNotFoundError, UserError):

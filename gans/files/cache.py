@@ -1,4 +1,4 @@
-"""The folder for what can be had again: downloaded weights, features of reference images."""
+"""The cache folder: downloaded weights, features of real images, compiled programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from gans.files import paths
 
 
 def folder() -> Path:
-    """`gans` in XDG_CACHE_HOME, or else in ~/.cache; not made yet."""
+    """The path of the cache folder: `gans` in XDG_CACHE_HOME, or else in ~/.cache.
+
+    The folder may not exist yet.
+    """
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.path.abspath(paths.expanded(root)), "gans")

@@ -27,13 +27,14 @@ Chunk = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 def jit_chunk(step: Step, to_batch: ToBatch, mesh: Mesh, lives: Any = None) -> Chunk:
-    """Many steps in one call, in the form that suits the devices of the mesh.
+    """Many steps in one call: `scan_chunk` on accelerators, `loop_chunk` on the CPU.
 
     Args:
       step: one step, pure.
       to_batch: makes a batch of one step's feed and the resident data; pure.
       mesh: its devices share each batch.
-      lives: where the state does, as `shardings` says; whole on every device if None.
+      lives: the sharding of each array of the state, from `shardings`; None keeps every array whole
+        on every device.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     return (loop_chunk if on_cpu else scan_chunk)(step, to_batch, mesh, lives)
@@ -112,7 +113,7 @@ def _compile(function: Chunk, *, mesh: Mesh, lives: Any, feed: PartitionSpec) ->
 
 
 def _whole_batch(feed: Any, mesh: Mesh, split: PartitionSpec) -> Any:
-    """What all processes feed, of what this one does: see `share`."""
+    """The batch of all processes, put together from this one's rows: see `share`."""
     if jax.process_count() == 1:
         return feed
     sharding = NamedSharding(mesh, split)

@@ -1,9 +1,9 @@
 """Several processes that train one run together, each with its own devices.
 
-JAX's multi-controller runtime does the work: every process runs the same program, and what
-computes on arrays that all devices share must be called by all of them in the same order. Files
-are written by the first process alone, but for checkpoints, to which all add their shards; the run
-folder is on storage that they share.
+JAX's multi-controller runtime does the work. Every process runs the same program, and all of them
+must make the calls that compute on shared arrays in the same order. The first process alone writes
+files, except for checkpoints, to which every process adds its shards. The run folder is on storage
+that all processes share.
 """
 
 from __future__ import annotations
@@ -160,17 +160,17 @@ def is_first() -> bool:
 
 
 def are_several() -> bool:
-    """Whether others train along."""
+    """Whether several processes train together."""
     return jax.process_count() > 1
 
 
 def all_agree(yes: bool) -> bool:
-    """Whether this is true in every process; all have to ask."""
+    """Whether `yes` is true in every process; all processes have to call this."""
     return yes if not are_several() else bool(multihost_utils.process_allgather(yes).all())
 
 
 def of_first(value: Any) -> Any:
-    """What the first process has, a JSON value; all have to ask."""
+    """The first process's value, a JSON value; all processes have to call this."""
     if not are_several():
         return value
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -183,7 +183,7 @@ def of_first(value: Any) -> Any:
 
 @contextlib.contextmanager
 def first_ahead() -> Iterator[None]:
-    """Lets the first process go through alone, and then the others."""
+    """Runs the context in the first process, and then in the others."""
     if not is_first():
         multihost_utils.sync_global_devices("the first is through")
     yield
@@ -230,7 +230,7 @@ def require_shared(path: Path) -> None:
 
 
 def whose_fault(error: BaseException) -> str | None:
-    """What to say of an error that another process's end has caused; None of any other error."""
+    """The message for an error that the loss of another process caused, else None."""
     if error.__cause__ is not None:  # as of a checkpoint that could not be written
         return whose_fault(error.__cause__)
     # On the CPU the runtime raises ValueError.

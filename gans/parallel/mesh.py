@@ -1,6 +1,6 @@
-"""The mesh of devices: where arrays live on it, and how they come there and back.
+"""The mesh of devices: shardings of arrays, and transfers between host and devices.
 
-With several processes, every one makes the same calls in the same order.
+With several processes, all of them make the same calls in the same order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATA = "data"
 _SMALL = 1024  # numbers of an array that is not worth dividing
 
 Devices = Mesh
-"""A mesh, to those who only pass it on."""
+"""The type of a mesh, for modules that pass one on without using JAX's sharding themselves."""
 
 
 def make_mesh(devices: int = 0) -> Mesh:
@@ -55,7 +55,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def shardings(state: GanState, mesh: Mesh, *, fsdp: bool) -> GanState:
-    """Where each array of a state lives: whole on every device, or divided between them.
+    """The sharding of each array of a state: whole on every device, or divided between them.
 
     Under `fsdp` every device keeps a part of the networks' parameters, optimizer states and
     averages, and the compiler gathers what a step needs (ZeRO, Rajbhandari et al. 2020,

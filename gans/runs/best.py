@@ -1,8 +1,8 @@
 """The checkpoint at which a metric was best, kept in `best/` beside the newest ones.
 
-It is on disk before the evaluation that it earned is recorded: a run that is killed in between
-finds that evaluation wanting when it goes on, makes it again from the same state, and comes to the
-same best.
+The checkpoint is on disk before the evaluation that chose it is recorded. A run that is killed in
+between lacks that evaluation when it resumes, makes it again from the same state, and chooses the
+same checkpoint.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gans.runs.checkpoints import Checkpoints
 
 FOLDER = "best"
 
-_HELD = "best"  # in the position: by what the state was the best
+_HELD = "best"  # key in a checkpoint's position: {metric: its value for the saved state}
 
 
 class Best:
-    """Saves a state whenever it beats all before it.
+    """Saves a state whenever its metric is better than that of every state before it.
 
     Args:
-      checkpoints: of the folder `best`.
-      metric: an evaluator's name in the config, a slash, and one of its values.
-      highest: whether more is better.
+      checkpoints: the checkpoints in the folder `best`.
+      metric: an evaluator's name in the config, a slash, and the name of one of its values.
+      highest: whether higher values are better.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Best:
                 self._checkpoints.wait()
 
     def lacks(self, lines: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The evaluator, if lines of the record have a better value than what is kept."""
+        """The evaluator's name in a list, if the lines have a better value than the saved one."""
         return [line["evaluator"] for line in self._of_evaluator(lines) if self._beats(line)][:1]
 
     def _beats(self, line: Mapping[str, Any]) -> bool:

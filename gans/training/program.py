@@ -1,4 +1,4 @@
-"""The compiled program of a training: where its state lives, and what moves it on."""
+"""The compiled program of a training: its initialisation, and its training step."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from gans.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What an experiment and its data make, before it is known where to begin.
+    """An experiment compiled for its data and devices, without a state to start from.
 
     Attributes:
       experiment: the experiment.
       info: the facts about the data.
       mesh: the devices.
-      begin: from a key to the state that a new run starts from, on the devices.
-      shapes: of the state, an abstract array with its sharding for each of its arrays.
+      begin: `key -> state`, the state that a new run starts from, on the devices.
+      shapes: the state as abstract arrays, each with its sharding.
       pipeline: the stream of feeds.
-      resident: of the data, what stays on the devices.
+      resident: the part of the data that stays on the devices.
       advance: `(state, feed) -> (state, metrics)`, a chunk of steps that donates the state.
     """
 
@@ -54,7 +54,7 @@ class Program:
 
     @property
     def shardings(self) -> GanState:
-        """Where each array of the state lives."""
+        """The sharding of each array of the state."""
         return jax.tree.map(lambda x: x.sharding, self.shapes)
 
 
@@ -70,7 +70,8 @@ def make(
       experiment: the experiment.
       mesh: the devices.
       source: the data.
-      resident: of another program on the same data and devices, to be shared; sent if None.
+      resident: the `resident` of another program on the same data and devices, to share it; None
+        sends the data to the devices.
 
     Raises:
       UserError: the experiment does not fit the data, or its state the memory.
@@ -100,7 +101,7 @@ def make(
 def _initialisation(
     experiment: Experiment, info: DataInfo, mesh: parallel.Devices
 ) -> tuple[Callable[[jax.Array], GanState], GanState]:
-    """What makes the state, each device being given only what is to live on it, and its shapes.
+    """The compiled function that creates the state, each array with its sharding, and its shapes.
 
     Raises:
       UserError: the networks cannot be built for these images, or take more memory than there is.

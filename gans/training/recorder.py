@@ -1,4 +1,4 @@
-"""What the host makes of training: metrics, checkpoints, pictures, and an alarm."""
+"""Records a training on the host: checks for NaN, metrics, checkpoints, pictures, evaluations."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from gans.training.stopwatch import Stopwatch
 
 
 class Boundary(NamedTuple):
-    """What the device leaves at the end of a chunk; the arrays may still be on their way.
+    """The results at the end of a chunk; the arrays may not be computed yet.
 
     Attributes:
-      step: iterations done.
-      metrics: those of each of the chunk's steps, stacked.
-      begun: when the host set about the chunk, as `time.perf_counter` counts.
+      step: the number of iterations done.
+      metrics: the metrics of each step of the chunk, stacked.
+      begun: the time at which the host began the chunk, from `time.perf_counter`.
       waited: seconds that the host waited for the chunk's data.
-      ended: when the metrics are there, as `time.perf_counter` counts, once they are.
+      ended: a future with the time at which the metrics were computed, from `time.perf_counter`.
       is_sampled: whether samples are due.
-      images: samples, if they are due and made.
-      snapshot: a copy of the state and which of its networks are finite, where a
-        checkpoint or an evaluation is due.
+      images: the samples, if they are due and made.
+      snapshot: a copy of the state, and which of its networks are finite; None where neither a
+        checkpoint nor an evaluation is due.
       save: whether a checkpoint is due.
-      evaluators: names of those that are due.
-      only_save: whether the run is to stop, and all else that is due is left to its next start.
+      evaluators: the names of the evaluators that are due.
+      only_save: whether the run stops here, and leaves other work that is due to its next start.
     """
 
     step: int
@@ -55,15 +55,15 @@ class Boundary(NamedTuple):
 
 
 class Recorder:
-    """The host's side of a boundary: checks, logs, checkpoints, pictures.
+    """Handles the boundaries of a training on the host: checks, logs, checkpoints, pictures.
 
-    A checkpoint comes before what takes longer, and its position says what else was due, so that
-    nothing is lost if the run ends in between.
+    A checkpoint is saved before work that takes longer, and its position says which work was due.
+    So the next start can do it if the run ends in between.
 
     Args:
-      setup: what is trained.
-      run: where it is recorded; begun.
-      watch: for signals.
+      setup: the setup of the training.
+      run: the open run folder.
+      watch: reports signals that ask to stop.
     """
 
     def __init__(self, setup: Setup, run: OpenRun, watch: Watch):
@@ -85,16 +85,16 @@ class Recorder:
         show: Callable[[GanState], jax.Array],
         record: Sequence[Mapping[str, Any]],
     ) -> bool:
-        """Takes up what a checkpoint's position kept: sums, and what a stop or a kill cut off.
+        """Restores the sums of a checkpoint's position, and does the work that was due there.
 
         Args:
-          position: of the checkpoint.
-          copy: makes a copy of its state.
-          show: makes samples of it.
-          record: the evaluations so far, as `evaluation_record.read` gives them.
+          position: the position of the checkpoint.
+          copy: makes a copy of the checkpoint's state.
+          show: makes samples from a state.
+          record: the evaluations so far, as `evaluation_record.read` returns them.
 
         Returns:
-          Whether a signal left some of it to the next start again.
+          Whether a signal interrupted this work, so that the next start has to do it.
         """
         self._sums, self._count = dict(position.get("sums", {})), position.get("count", 0)
         step = position["iteration"]

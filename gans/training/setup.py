@@ -1,4 +1,4 @@
-"""What a training has besides its program: what it shows, what it copies, and how it is judged."""
+"""Everything a training uses besides its program: preview, snapshots, and evaluators."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from gans.training.program import Program
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A program, and what else is compiled of it.
+    """A program with its preview, snapshot function and evaluators.
 
     Attributes:
       program: see `gans.training.program`.
-      preview: makes the samples.
-      show: `nets -> images`, the preview compiled.
-      snapshot: a copy of a state, and which of its networks are finite: see `snapshot` below.
-      reference: the real images to the evaluators.
-      judge: the evaluators.
+      preview: makes the sample pictures of a run.
+      show: `nets -> images`, the compiled preview.
+      snapshot: the compiled function `snapshot` below.
+      reference: the real images that evaluators compare with.
+      judge: runs the evaluators.
     """
 
     program: Program
@@ -54,7 +54,8 @@ def set_up(
       experiment: the experiment.
       mesh: the devices.
       source: the data.
-      like: of another run on the same data, with which to share what does not differ.
+      like: the setup of another run on the same data; the data on the devices and the real images
+        of the evaluators are shared with it.
 
     Raises:
       UserError: the experiment does not fit the data.
@@ -86,7 +87,11 @@ def _check_images(made: Program, preview: Callable) -> None:
 
 
 def snapshot(state: GanState) -> tuple[GanState, dict[str, jax.Array]]:
-    """A copy that survives the donation of the state, and whether each network is finite."""
+    """Copies a state, because training donates its buffers, and checks whether networks are finite.
+
+    Returns:
+      The copy, and for each network whether all its numbers are finite.
+    """
 
     def is_finite(net: NetState) -> jax.Array:
         numbers = [x for x in jax.tree.leaves(net) if jnp.issubdtype(x.dtype, jnp.inexact)]

@@ -1,8 +1,8 @@
-"""Signals that ask a run to stop, seen by all its processes at the same step.
+"""Signals that ask a run to stop; all its processes act on them at the same step.
 
-SIGTERM, Ctrl-C and SIGHUP, which a terminal sends when it is closed, all ask for it. Batch systems
-send signals twice, so the second one changes nothing; the third ends the program at once, and so
-does a second Ctrl-C, which somebody at the keyboard means.
+SIGTERM, Ctrl-C and SIGHUP (sent by a terminal that is closed) ask a run to save and stop. Batch
+systems may send a signal twice, so a second one changes nothing. A third one ends the program at
+once, and so does a second Ctrl-C, because a person pressed it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _PATIENCE = 2  # signals that do not end the program
 
 
 class Abandoned(BaseException):
-    """A signal came while something was at work that is better done at the next start.
+    """A signal interrupted work that the next start of the run can do again.
 
-    Not an `Exception`, so that nobody takes it for a failure of that work.
+    It is no `Exception`, so that handlers do not take it for a failure of that work.
     """
 
 
 class Watch:
-    """What is known of the signals so far.
+    """The signals received so far.
 
     Attributes:
-      asked: called once after each chunk, by all processes: the number of the signal that asked to
-        stop, or 0.
+      asked: returns the number of the signal that asked any process to stop, or 0. All processes
+        call it once after each chunk.
     """
 
     def __init__(self, numbers: list[int], asked: Callable[[], int], alone: bool):
@@ -41,15 +41,15 @@ class Watch:
         self._is_abandoning = False
 
     def is_urgent(self) -> bool:
-        """Whether this process is to stop and no other has to be asked first."""
+        """Whether this process was asked to stop and trains alone, so that it can stop at once."""
         return self._alone and bool(self._numbers)
 
     @contextlib.contextmanager
     def abandoning(self) -> Iterator[None]:
-        """A context that a signal ends at once, wherever it is; not if there are other processes.
+        """A context that a signal ends at once, unless other processes train along.
 
         Raises:
-          Abandoned: a signal came, now or before.
+          Abandoned: a signal came, in the context or before it.
         """
         self._is_abandoning = self._alone
         try:
@@ -59,18 +59,20 @@ class Watch:
             self._is_abandoning = False
 
     def interrupt(self) -> None:
-        """Ends an abandoning context if a signal has come."""
+        """Raises Abandoned in an `abandoning` context if a signal has come."""
         if self._is_abandoning and self._numbers:
             raise Abandoned
 
 
 @contextlib.contextmanager
 def received(sentence: str, then: Callable[[], None] = lambda: None) -> Iterator[list[int]]:
-    """A list to which signals that ask to stop are added. See the module on more than one of them.
+    """Yields a list to which the numbers of received stop signals are added.
+
+    The module's docstring says what a second and a third signal do.
 
     Args:
-      sentence: printed when the first comes.
-      then: called whenever one comes; what it raises is raised where the program is.
+      sentence: printed when the first signal comes.
+      then: called by the signal handler; an exception in it is raised where the program is at work.
     """
     numbers: list[int] = []
     previous: dict[int, Any] = {}
@@ -108,10 +110,11 @@ def received(sentence: str, then: Callable[[], None] = lambda: None) -> Iterator
 
 @contextlib.contextmanager
 def watched(mesh: parallel.Devices) -> Iterator[Watch]:
-    """A context in which signals do not end the program, but are told of.
+    """Defers signals that ask to stop: the `Watch` that is yielded reports them.
 
-    Several processes all hear of a signal to one of them, a chunk later: what they answered is
-    looked at when the next chunk is on its way, so that the devices do not wait for it.
+    With several processes, all of them learn of a signal to any of them, one chunk later: its
+    `asked` returns the answer of the chunk before, so that the devices do not wait for the
+    exchange.
     """
     sentence = (
         "Stopping: the steps under way are finished and saved; a second Ctrl-C, or a third signal "

@@ -1,4 +1,4 @@
-"""What metrics know of the networks through which they look at images."""
+"""Feature networks: the frozen networks whose outputs metrics compare images by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 
 
 class Seen(NamedTuple):
-    """What a network makes of images.
+    """The outputs of a feature network for images.
 
     Attributes:
       features: float32 `[B, D]`.
@@ -23,16 +23,17 @@ class Seen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureNet:
-    """A network that is trained no further.
+    """A frozen network with its weights.
 
     Scores are comparable only where name, weights and resize are the same.
 
     Attributes:
-      name: of the kind of network.
+      name: the name of the architecture, e.g. "classifier".
       weights: SHA-256 of the file of its weights, hexadecimal.
       resize: one phrase that says how images are brought to the network's size.
       classes: names of the logits' classes, () where those are not the data's.
-      apply: pure; from `variables` and uint8 images `[B, H, W, C]` of any size to what it sees.
+      apply: the pure function `(variables, images) -> Seen`, for uint8 images `[B, H, W, C]` of any
+        size.
       variables: a tree of arrays.
     """
 

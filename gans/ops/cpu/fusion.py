@@ -1,4 +1,4 @@
-"""What the CPU's compiler must not fuse."""
+"""Keeps XLA's CPU compiler from fusing arrays into everything that uses them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Arrays = TypeVar("Arrays")
 
 @jax.custom_jvp
 def materialised(arrays: Arrays, witness: jax.Array) -> Arrays:
-    """The same arrays, computed once and written to memory before anything uses them.
+    """The same arrays, computed once and stored before anything uses them.
 
-    XLA's CPU compiler makes what is cheap to repeat part of everything that uses it: with a
-    transform in two steps, the first is computed anew for each output of the second. A
-    `jax.lax.optimization_barrier` does not help, for it is gone before anything is fused. Nothing
-    is fused across a loop, though, so this is a loop of no rounds, which the compiler cannot
-    know to have none.
+    XLA's CPU compiler copies cheap computations into everything that uses their result. In a
+    transform of two stages, the first stage is then computed again for each output of the second.
+    `jax.lax.optimization_barrier` does not help, because XLA drops it before it fuses. XLA never
+    fuses across a loop, so the arrays go through a loop of zero iterations. Their number depends
+    on `witness`, which is known only at run time, so the compiler cannot remove the loop.
 
     Args:
-      arrays: any tree of them, of floating dtypes.
-      witness: a floating array that comes from outside of the compiled function, such as a
-        parameter. Were its first number NaN there would be a round, which adds 0.
+      arrays: any tree of arrays with floating dtypes.
+      witness: a floating array from outside the compiled function, such as a parameter. If its
+        first number were NaN, there would be one iteration, which adds 0.
     """
     rounds = jnp.isnan(witness[(0,) * witness.ndim]).astype(jnp.int32)
 

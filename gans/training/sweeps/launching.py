@@ -1,11 +1,12 @@
-"""Trainings in processes of their own, which save when they are told to stop.
+"""Runs trainings in child processes, which save and end when they are asked to stop.
 
-What one prints goes into `train.log` in its run folder. Jobs import this module, so it is quick to.
+The output of a training goes into `train.log` in its run folder. Jobs of a batch system import this
+module, so its imports are few.
 
-Whoever runs this process - a batch system, a terminal, a user - may signal it, its children or
-both, once or many times; a child must hear of it just once, because the third signal ends training
-without saving. So children are started deaf to SIGTERM, SIGUSR2 and SIGHUP, out of reach of the
-terminal, and are sent one SIGINT, which saves as SIGTERM does.
+A batch system, a terminal or a user may signal this process, its children or both, once or many
+times. A child must receive just one signal, because a third one ends training without saving. So
+children are started with SIGTERM, SIGUSR2 and SIGHUP blocked and in a session of their own, and are
+sent one SIGINT, which makes a training save and end as SIGTERM does.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ _STOP = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
 class Failed(Exception):
-    """A training came to an end that is neither its last step nor what a signal asked for."""
+    """A training ended with an error: before its last step, and not because of a signal."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The part of a machine that one of several trainings has.
+    """The part of a machine that one of several trainings uses.
 
     Attributes:
-      environment: variables for the training, beside those of this process.
-      cores: numbers of CPU cores; all if empty.
+      environment: environment variables, added to those of this process.
+      cores: the numbers of its CPU cores; empty for all cores.
     """
 
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -51,11 +52,11 @@ WHOLE = Share()
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """A training to be called where it is to run.
+    """A training as a callable, which a batch system can send to the node that runs it.
 
     Attributes:
       workdir: the run folder.
-      command: of the process, without the interpreter.
+      command: the arguments of the Python interpreter.
     """
 
     workdir: Path
@@ -63,14 +64,14 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of the run folder."""
+        """The name of the run folder."""
         return self.workdir.name
 
     def __str__(self) -> str:
         return shlex.join(["python", *self.command])
 
     def announce(self) -> None:
-        """Makes the run folder, so that a training that has not begun yet can be seen.
+        """Makes the run folder with its log, so that a waiting training is visible.
 
         Raises:
           UserError: it cannot be made.
@@ -83,16 +84,16 @@ class Training:
             raise UserError(f"Cannot write to {self.workdir}: {error.strerror}.") from error
 
     def __call__(self, log: str = LOG) -> bool:
-        """Trains, in a job whose main thread this is.
+        """Trains; to be called from the main thread of a job.
 
         Args:
           log: the file in the run folder to append to.
 
         Returns:
-          Whether it came to its end; False if a signal stopped it, and it may go on later.
+          Whether training reached its last step; False if a signal stopped it.
 
         Raises:
-          Failed: neither.
+          Failed: training ended with an error.
         """
         processes = Processes()
         with _handled(processes.stop):
@@ -103,10 +104,12 @@ class Training:
 
 
 class Processes:
-    """Of trainings; each is told to save and end just once, however often that is asked for.
+    """The running processes of trainings.
+
+    Each of them receives one signal to save and end, however often `stop` is called.
 
     Attributes:
-      are_stopped: whether it was asked for.
+      are_stopped: whether `stop` has been called.
     """
 
     def __init__(self):
@@ -114,17 +117,23 @@ class Processes:
         self._untold: list[subprocess.Popen] = []
 
     def stop(self) -> None:
-        """Tells all, those too that are just being started. Any thread or signal may call this."""
+        """Asks all to save and end, including any that is just being started.
+
+        Any thread and any signal handler may call this.
+        """
         self.are_stopped = True
         while self._untold:
             with contextlib.suppress(IndexError):  # another caller was faster
                 self._untold.pop().send_signal(signal.SIGINT)
 
     def run(self, training: Training, log: str = LOG, share: Share = WHOLE) -> int | None:
-        """The exit status of a training, waited for; None if all were stopped before it began.
+        """Runs a training and waits for it.
+
+        Returns:
+          Its exit status, or None if `stop` was called before it began.
 
         Raises:
-          OSError: there can be no log, or no process.
+          OSError: the log cannot be written, or the process cannot be started.
         """
         if self.are_stopped:
             return None
@@ -150,7 +159,7 @@ class Processes:
 
 @contextlib.contextmanager
 def _handled(stop: Callable[[], None]) -> Iterator[None]:
-    """Has signals that ask to stop call a function, and SIGINT call none."""
+    """Calls `stop` for signals that ask to stop, and ignores SIGINT, inside the context."""
     handlers = dict.fromkeys(_STOP, lambda number, frame: stop())
     # Not SIG_IGN: a process started where SIGINT is ignored would ignore it, too.
     handlers[signal.SIGINT] = lambda number, frame: None
@@ -165,7 +174,7 @@ def _handled(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def tail(workdir: Path, lines: int = 10) -> list[str]:
-    """The last lines of a run's log, as far as they are of its last start."""
+    """The last lines of a run's log that its newest start wrote."""
     try:
         with reading.opened(workdir / LOG) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
