@@ -1,10 +1,16 @@
-"""AC-GAN on CIFAR-10: the conditional GAN whose discriminator has to find the class itself.
+"""AC-GAN on CIFAR-10: the conditional GAN whose discriminator also predicts the class.
 
     python -m experiments.train --config=configs/acgan_cifar10.py --workdir=runs/acgan
 
-Odena et al. 2017, arXiv:1610.09585, on the networks, steps and constants of the tutorials'
-DCGAN: two steps of the discriminator and one of the generator, to compare with `cgan_cifar10`
-and `projection_cifar10`.
+Cost: 1,500 iterations took about five minutes on two CPU cores. On an accelerator: not measured.
+
+Score: fcd 5.7 ± 1.0, classifier score 3.14 ± 0.14 and class accuracy 0.172 ± 0.015 after 1,500
+iterations, mean and deviation over three seeds (`acgan` in experiments/results/conditioning.json).
+All 37,500 iterations: not run to their end here.
+
+Odena et al. 2017, arXiv:1610.09585, on the networks, updates and constants of the tutorials' DCGAN,
+with two updates of the discriminator and one of the generator in each iteration, for comparison
+with `cgan_cifar10` and `projection_cifar10`.
 """
 
 from ml_collections import ConfigDict

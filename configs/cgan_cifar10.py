@@ -1,11 +1,18 @@
-"""Conditional GAN on CIFAR-10 as in the Keras tutorial: the DCGAN, both networks given the class.
+"""Conditional GAN on CIFAR-10 as in the Keras tutorial: a DCGAN, both networks given the class.
 
     python -m experiments.train --config=configs/cgan_cifar10.py --workdir=runs/cgan
 
-The tutorial's text gives the last convolution of the discriminator stride 1, its listing
-stride 2; the latter is `--config.nets.discriminator.strides='(2,2,2,2)'`. Its one Adam for both
-models is told of in `dcgan_cifar10`, and is `shared_count` here too. One fixed latent
-vector a class is sampled during training; `--config.preview.rows=4` shows four.
+Cost: 0.134 s an iteration on two CPU cores (`cgan-32` in experiments/results/benchmark.json), and
+1,014 MiB of memory; 1,500 iterations took about five minutes. On an accelerator: not measured.
+
+Score: fcd 6.36 ± 0.41, classifier score 2.85 ± 0.02 and class accuracy 0.104 ± 0.001 after 1,500
+iterations, mean and deviation over three seeds (`cgan` in experiments/results/conditioning.json).
+An accuracy of 0.1 is chance. All 37,500 iterations: not run to their end here.
+
+The tutorial's text gives the last convolution of the discriminator stride 1, and its listing stride
+2; `--config.nets.discriminator.strides='(2,2,2,2)'` sets the latter. The tutorial's shared Adam is
+described in `dcgan_cifar10`, and is `shared_count` here too. Training shows one fixed latent vector
+for each class; `--config.preview.rows=4` shows four.
 """
 
 from ml_collections import ConfigDict

@@ -1,12 +1,19 @@
-"""Conditional GAN on CIFAR-10 whose discriminator ends in few features, so that the class counts.
+"""Conditional GAN on CIFAR-10 whose discriminator ends in few features, so that it uses the class.
 
     python -m experiments.train --config=configs/cgan_cifar10_narrow.py --workdir=runs/narrow
 
-The tutorial's discriminator appends the ten numbers of the label to 4,096 features and takes
-two steps for one of the generator's: it tells real from generated images long before it looks at
-the label. Here it appends them to 128 features and takes one joint step; the latent vector is
-shorter beside the label too, and both networks learn faster. On two CPU cores 4,000 iterations
-take some 15 minutes, after which a sample's colours and layout tell its class.
+Cost: 0.102 s an iteration on two CPU cores (`cgan-narrow` in experiments/results/benchmark.json),
+and 881 MiB of memory; 4,000 iterations with pictures took about 15 minutes. On an accelerator: not
+measured.
+
+Score: not measured. experiments/results/cgan_cifar10_narrow.png shows samples after 4,050
+iterations, whose colours and layout tell their class. All 37,500 iterations: not run to their end
+here.
+
+The tutorial's discriminator appends the ten numbers of the label to 4,096 features and is updated
+twice for each update of the generator. It tells real from generated images long before it uses the
+label. Here the label is appended to 128 features and the discriminator takes one joint step. The
+latent vector is shorter beside the label, too, and both networks have higher learning rates.
 """
 
 from ml_collections import ConfigDict

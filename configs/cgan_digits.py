@@ -1,10 +1,16 @@
-"""Conditional GAN on scikit-learn's handwritten digits, 32x32 grey: no network needed.
+"""Conditional GAN on scikit-learn's handwritten digits, 32x32 grey; no download is needed.
 
     python -m experiments.train --config=configs/cgan_digits.py --workdir=runs/digits
 
-About two minutes on two CPU cores, to digits that can be read and are the ones asked for. The
-discriminator ends in few features, 128, so that the ten numbers of the label carry weight beside
-them: with the 2,048 of a wider one, the generator learned digits but not which.
+Cost: about three minutes on two CPU cores, including three evaluations of 1,797 samples. On an
+accelerator: not measured.
+
+Score: not recorded here. experiments/results/cgan_digits.png shows the samples after all 1,500
+iterations: digits that can be read, of the classes that were asked for.
+
+The discriminator ends in 128 features, so that the ten numbers of the label have weight beside
+them. With the 2,048 features of a wider discriminator, the generator learned to draw digits, but
+not of the right class.
 """
 
 from ml_collections import ConfigDict

@@ -1,13 +1,19 @@
-"""CycleGAN that two CPU cores train in five minutes: 64 pixels, a small U-Net.
+"""CycleGAN that trains in five minutes on two CPU cores: 64 pixels and a small U-Net.
 
     python -m experiments.train --config=configs/cyclegan_small.py --workdir=runs/small
 
-By default on crops of the two photographs that come with scikit-learn, a Chinese temple and a
-flower, without a network; on a folder of one's own (trainA, trainB) with
+Cost: about five minutes on two CPU cores for 3,000 iterations, of 0.054 s each (`cyclegan-small` in
+experiments/results/benchmark.json), and 963 MiB of memory. On an accelerator: not measured.
+
+Score: an identity error of 0.07 after 3,000 iterations (the mean difference, on a scale of 2). With
+`--config.loss.identity=0` it is 0.33. experiments/results/cyclegan_identity.png shows both.
+
+By default the data is crops of the two photographs that come with scikit-learn, a Chinese temple
+and a flower, so no download is needed. For a folder with trainA and trainB, add
 `--config.data.name=unpaired_folder --config.data.data_dir=path/to/folder`.
 
-The connections across the U-Net carry outlines and colours from the first iterations on. The
-paper's ResNet has none, and after as many iterations its pictures were still a blur.
+The skip connections of the U-Net pass on outlines and colours from the first iterations. The
+paper's ResNet has none, and its pictures were still blurred after as many iterations.
 """
 
 from ml_collections import ConfigDict

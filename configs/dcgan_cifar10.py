@@ -2,17 +2,26 @@
 
     python -m experiments.train --config=configs/dcgan_cifar10.py --workdir=runs/dcgan
 
-The tutorial's two steps of the discriminator in each iteration are the game
-`latent.two_step`; `latent.joint` with weights `real` and `fake` of 0.5 is the usual form.
-Its listing lets some layers of a frozen network use running statistics, differently in
-different versions of Keras; here both networks always train on batch statistics, and a
-frozen network's running statistics stand still. It compiles both models with one Adam, whose
-step count grows in Keras 2 by the moves of both, three an iteration, so that the generator's steps
-are longer at first, 1.72 times at iteration 10 and 1.13 times at 1,500, and the discriminator's up
-to 1.21 times. Here each network counts its own moves, unless
-`--config.optim.generator.shared_count=True` and the same of the discriminator say otherwise.
+Cost: 0.149 s an iteration on two CPU cores (`dcgan-32` in experiments/results/benchmark.json), and
+932 MiB of memory; 1,500 iterations took about five minutes. On an accelerator: not measured.
 
-`:test` gives a form that runs in seconds on made-up images of the same kind.
+Score: fcd 7.01 ± 0.29 and classifier score 2.78 ± 0.08 after 1,500 iterations, mean and deviation
+over three seeds (`dcgan` in experiments/results/conditioning.json). All 37,500 iterations: not run
+to their end here.
+
+The tutorial updates the discriminator twice in each iteration, on real and on generated images. The
+game `latent.two_step` does the same; `latent.joint`, with weights `real` and `fake` of 0.5, is the
+usual form with one update. In the tutorial's listing, some layers of a frozen network use running
+statistics, differently in different versions of Keras. Here both networks always train on batch
+statistics, and the running statistics of a frozen network do not change.
+
+The listing compiles both models with one Adam. In Keras 2 its step count grows by the updates of
+both, three an iteration, so that the steps of the generator are longer at first, 1.72 times at
+iteration 10 and 1.13 times at 1,500, and those of the discriminator up to 1.21 times. Here each
+network counts its own updates; `--config.optim.generator.shared_count=True` and the same for the
+discriminator restore the tutorial's count.
+
+`:test` is a form that runs in seconds, on scikit-learn's digits.
 """
 
 from ml_collections import ConfigDict
