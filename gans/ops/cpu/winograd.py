@@ -21,7 +21,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gans.ops.cpu.fusion import materialised
+from gans.ops.cpu.materialise import materialise
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Matrix = tuple[tuple[float, ...], ...]
@@ -144,7 +144,7 @@ def _in_strips(x: jax.Array, kernel: jax.Array, bias: jax.Array | None, plan: _P
     rows = min(max(1, _STRIP // (len(x) * plan.tiles[1])), height // plan.step)
     strip = rows * plan.step
     x, matrices = _whole_tiles(x, plan, height), _matrices(kernel, plan)
-    between = functools.partial(materialised, witness=kernel)
+    between = functools.partial(materialise, anchor=kernel)
 
     def add(i: jax.Array, y: jax.Array) -> jax.Array:
         # The last strip ends where the image does, and repeats some of the one before.
