@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from gans.ops import normalisation, upsample
-from gans.ops.convolution import Padding, convolution
+from gans.ops.convolution import convolution
+from gans.ops.cpu.arrays import Padding
 
 
 class Conv(nn.Module):
@@ -46,11 +47,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x, kernel, bias = _parameters(self, x, tuple(self.kernel_size))
-        padding = self.padding
-        if isinstance(padding, str):
-            strides = (self.strides, self.strides)
-            padding = jax.lax.padtype_to_pads(x.shape[1:3], self.kernel_size, strides, padding)
-        return convolution(x, kernel, bias, self.strides, tuple(map(tuple, padding)))
+        return convolution(x, kernel, bias, stride=self.strides, padding=self.padding)
 
 
 Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
