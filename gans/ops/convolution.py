@@ -21,8 +21,10 @@ def convolution(
     *,
     stride: int = 1,
     padding: str | Padding = "SAME",
+    kernel_dilation: int = 1,
+    feature_group_count: int = 1,
 ) -> jax.Array:
-    """`[B, H, W, C]` with `[h, w, C, F]` to `[B, H', W', F]`, of the dtype of `x`.
+    """`[B, H, W, C]` with `[h, w, C / groups, F]` to `[B, H', W', F]`, of the dtype of `x`.
 
     Args:
       x: the images.
@@ -31,21 +33,46 @@ def convolution(
       stride: along rows and columns.
       padding: "SAME", for an image of the input's size over the stride, rounded up; "VALID", for
         none; or zeros before and after rows, and columns.
+      kernel_dilation: from one of the image's pixels that the kernel sees to the next, along rows
+        and columns.
+      feature_group_count: groups of channels, each of which makes its share of the features alone.
     """
     if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (stride, stride), padding)
+        size = [(taps - 1) * kernel_dilation + 1 for taps in kernel.shape[:2]]
+        padding = jax.lax.padtype_to_pads(x.shape[1:3], size, (stride, stride), padding)
     padding = tuple(map(tuple, padding))
-    if cpu.ENABLED:
+    if cpu.ENABLED and kernel_dilation == 1 and feature_group_count == 1:
         return _in_forms(x, kernel, bias, stride, padding)
-    return xla_convolution(x, kernel, bias, stride=stride, padding=padding)
+    return xla_convolution(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+    )
 
 
 def xla_convolution(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, *, stride: int, padding: Padding
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int,
+    padding: Padding,
+    kernel_dilation: int = 1,
+    feature_group_count: int = 1,
 ) -> jax.Array:
     """The same in XLA's own form on every platform."""
     y = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=padding,
+        rhs_dilation=(kernel_dilation, kernel_dilation),
+        feature_group_count=feature_group_count,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return y if bias is None else add_bias(y, bias)
 
