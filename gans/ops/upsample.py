@@ -58,11 +58,11 @@ def transposed_conv(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = No
     """
     if not cpu.ENABLED:
         y = _of_dilated(x, kernel)
-    elif transposed.suits(x.shape, kernel.shape):
+        return y if bias is None else add_bias(y, bias)
+    if transposed.suits(x.shape, kernel.shape):
         y = _of_few_pixels(x, kernel)
-    else:
-        return doubling_conv(x, kernel, bias, _split_transposed)
-    return y if bias is None else add_bias(y, bias)
+        return y if bias is None else y + bias
+    return doubling_conv(x, kernel, bias, _split_transposed)
 
 
 def doubling_conv(
