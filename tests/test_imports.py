@@ -122,6 +122,7 @@ def test_a_package_imports_only_from_those_below_it():
             "from gans.inference.previews import SIDE",
             "only from those below",
         ),
+        ("gans/ops/cpu/taps.py", "from gans.ops import convolution", "know nothing of it"),
         ("gans/training/train.py", "from experiments import cli", "does not know the commands"),
         ("gans/drawer/__init__.py", "", "only from those below"),
     ],

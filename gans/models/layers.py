@@ -29,27 +29,45 @@ class Conv(nn.Module):
       strides: along height and width alike.
       padding: "SAME", for an image of the input's size over the stride, rounded up; "VALID", for
         none; or zeros before and after rows, and columns.
+      kernel_dilation: from one of the pixels that the kernel sees to the next, along height and
+        width alike.
+      feature_group_count: groups of channels, each of which makes its share of the features alone.
       use_bias: whether a bias is added.
-      kernel_init: of the kernel, `[h, w, C, F]`.
+      kernel_init: of the kernel, `[h, w, C / groups, F]`.
       dtype: of the computation.
+
+    Raises:
+      ValueError: when called, if channels or features are no multiple of the groups.
     """
 
     features: int
     kernel_size: tuple[int, int]
     strides: int = 1
     padding: str | Padding = "SAME"
+    kernel_dilation: int = 1
+    feature_group_count: int = 1
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x, kernel, bias = _parameters(self, x, tuple(self.kernel_size))
-        padding = self.padding
-        if isinstance(padding, str):
-            strides = (self.strides, self.strides)
-            padding = jax.lax.padtype_to_pads(x.shape[1:3], self.kernel_size, strides, padding)
-        return convolution(x, kernel, bias, self.strides, tuple(map(tuple, padding)))
+        channels, groups = x.shape[-1], self.feature_group_count
+        if channels % groups or self.features % groups:
+            raise ValueError(
+                f"{channels} channels and {self.features} features are not both multiples of "
+                f"{groups} groups"
+            )
+        x, kernel, bias = _parameters(self, x, (*self.kernel_size, channels // groups))
+        return convolution(
+            x,
+            kernel,
+            bias,
+            stride=self.strides,
+            padding=self.padding,
+            kernel_dilation=self.kernel_dilation,
+            feature_group_count=groups,
+        )
 
 
 Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
@@ -93,7 +111,7 @@ class UpsampleConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return upsample.upsample_conv(*_parameters(self, x, (3, 3)))
+        return upsample.upsample_conv(*_parameters(self, x, (3, 3, x.shape[-1])))
 
 
 class ConvTranspose(nn.Module):
@@ -119,15 +137,15 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        size = (self.kernel_size, self.kernel_size)
-        return upsample.transposed_conv(*_parameters(self, x, size))
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1])
+        return upsample.transposed_conv(*_parameters(self, x, shape))
 
 
 def _parameters(
-    layer: Conv | UpsampleConv | ConvTranspose, x: jax.Array, size: tuple[int, int]
+    layer: Conv | UpsampleConv | ConvTranspose, x: jax.Array, shape: tuple[int, int, int]
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Declares a convolution's parameters; `x`, the kernel and the bias in the layer's dtype."""
-    kernel = layer.param("kernel", layer.kernel_init, (*size, x.shape[-1], layer.features))
+    """Declares a kernel `[*shape, F]` and a bias; `x` and both in the layer's dtype."""
+    kernel = layer.param("kernel", layer.kernel_init, (*shape, layer.features))
     zeros = nn.initializers.zeros
     bias = layer.param("bias", zeros, (layer.features,)) if layer.use_bias else None
     return nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)

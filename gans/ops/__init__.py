@@ -1,5 +1,5 @@
 """Operations that layers are made of: convolution, upsampling, normalisation.
 
 Pure functions of arrays, right on any processor; `gans.ops.cpu` has the forms that are faster on a
-CPU. No network and no module of Flax is defined here.
+CPU, and the switch that leaves them out. No network and no module of Flax is defined here.
 """

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from gans.models import dcgan, resnet, unet
 from gans.ops import convolution, normalisation, upsample
-from gans.ops.cpu.bilinear import Product
+from gans.ops.cpu.bilinear import Forms, Product
 
 RNG = np.random.default_rng(0)
 
@@ -35,11 +35,11 @@ def transposed(x, kernel):
 
 
 def strided(function):
-    return lambda x, kernel, bias: jnp.sin(function(x, kernel, bias, 2, ((1, 1), (0, 1))))
+    return lambda *args: jnp.sin(function(*args, stride=2, padding=((1, 1), (0, 1))))
 
 
 def whole(function):
-    return lambda x, kernel, bias: jnp.sin(function(x, kernel, bias, 1, ((1, 1), (1, 1))))
+    return lambda *args: jnp.sin(function(*args, stride=1, padding=((1, 1), (1, 1))))
 
 
 def normalised(x, scale, bias):
@@ -54,12 +54,12 @@ def as_defined(x, scale, bias):
 CASES = {
     "strided": (
         strided(convolution.convolution),
-        strided(convolution.plain),
+        strided(convolution.xla_convolution),
         ((2, 6, 7, 3), (3, 3, 3, 4), (4,)),
     ),
     "tiled": (
         whole(convolution.convolution),
-        whole(convolution.plain),
+        whole(convolution.xla_convolution),
         ((1, 16, 16, 64), (3, 3, 64, 64), (64,)),
     ),
     "few pixels": (
@@ -148,7 +148,7 @@ def test_a_batch_of_batches_is_each_batch_for_itself():
 
     def gradients(x, kernel):
         def loss(x, kernel):
-            return jnp.sum(jnp.sin(convolution.convolution(x, kernel, None, 1, ((1, 1), (1, 1)))))
+            return jnp.sum(jnp.sin(convolution.convolution(x, kernel)))
 
         return jax.grad(loss, (0, 1))(x, kernel)
 
@@ -157,14 +157,13 @@ def test_a_batch_of_batches_is_each_batch_for_itself():
     near(together, jax.tree.map(lambda *each: jnp.stack(each), *alone), 1e-5)
 
 
-def test_each_of_the_three_is_the_gradient_of_the_others():
-    # By hand: the product of numbers, whose gradients are products too.
-    product = Product(
-        "test_product",
-        lambda x, k: x * k,
-        lambda dy, k, *, shape: dy * k,
-        lambda x, dy, *, shape: x * dy,
-    )
+BY_HAND = Forms(lambda x, k: x * k, lambda dy, k, *, shape: dy * k, lambda x, dy, *, shape: x * dy)
+
+
+@pytest.mark.parametrize("forms", [Forms(), BY_HAND], ids=["of XLA", "by hand"])
+def test_each_of_the_three_is_the_gradient_of_the_others(forms):
+    # The product of numbers, whose gradients are products too.
+    product = Product("test_product", lambda x, k: x * k, lambda *_: forms)
 
     def f(x, k):
         return jnp.sum(product(x, k) ** 2)  # x^2 k^2

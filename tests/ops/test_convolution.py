@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from closeness import FACTOR, assert_no_further, exactly
 
-from gans.ops import convolution as module
-from gans.ops.convolution import convolution, plain
-from gans.ops.cpu import winograd
+from gans.ops.convolution import convolution, xla_convolution
+from gans.ops.cpu import forms, taps, winograd
 
 # Batch, height, width, channels in, height and width of the kernel, channels out, stride, padding.
 CASES = [
@@ -31,6 +30,10 @@ CASES = [
     (1, 2, 2, 8, 4, 4, 7, 2, ((1, 1), (1, 1))),  # to a single pixel
     (2, 11, 10, 5, 3, 2, 4, 3, ((1, 0), (0, 2))),  # a stride wider than the kernel
     (2, 300, 145, 2, 7, 7, 1, 1, ((3, 2), (0, 0))),  # few outputs of a large image
+    (2, 5, 4, 3, 2, 3, 6, 1, ((3, 2), (4, 3))),  # more padding than the kernel is large
+    (2, 5, 4, 3, 2, 3, 2, 1, ((3, 2), (4, 3))),
+    (2, 5, 4, 6, 2, 3, 5, 2, ((3, 2), (4, 3))),
+    (4, 9, 8, 64, 3, 3, 64, 1, ((3, 4), (3, 3))),
     (2, 16, 18, 64, 3, 3, 64, 1, ((0, 0), (0, 0))),  # tiles that fit: see `gans.ops.cpu.winograd`
     (5, 11, 9, 64, 3, 3, 70, 1, ((1, 1), (2, 0))),  # and that do not
     (15, 8, 7, 64, 2, 2, 65, 1, ((1, 1), (1, 1))),
@@ -40,7 +43,8 @@ CASES = [
     (1, 4, 260, 64, 3, 3, 64, 1, ((1, 1), (1, 1))),  # a single row of them
     (1, 3, 260, 64, 3, 3, 64, 1, ((1, 1), (1, 1))),  # not even one
 ]
-TILED = CASES[-8:]
+TILED = CASES[-9:]
+NAMES = ("convolve", "image_gradient", "kernel_gradient")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,14 +55,18 @@ def _large_tiles_for_small_images():
 
 
 def arrays(case, dtype=np.float32):
-    batch, height, width, channels, rows, columns, features, stride, padding = case
+    batch, height, width, channels, rows, columns, features = case[:7]
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, height, width, channels))
     kernel = rng.normal(size=(rows, columns, channels, features))
     bias = rng.normal(size=features)
-    shape = jax.eval_shape(lambda *a: plain(*a, None, stride, padding), x, kernel).shape
+    shape = jax.eval_shape(functools.partial(xla_convolution, **how(case)), x, kernel).shape
     parameters = (jnp.asarray(a, dtype) for a in (x, kernel, bias))
     return tuple(parameters), jnp.asarray(rng.normal(size=shape))
+
+
+def how(case):
+    return {"stride": case[-2], "padding": case[-1]}
 
 
 def with_gradients(function, parameters, case, dy):
@@ -66,7 +74,7 @@ def with_gradients(function, parameters, case, dy):
 
     @jax.jit
     def both(parameters, dy):
-        y, backward = jax.vjp(lambda *a: function(*a, *case[-2:]), *parameters)
+        y, backward = jax.vjp(functools.partial(function, **how(case)), *parameters)
         return y, *backward(dy.astype(y.dtype))
 
     return both(tuple(parameters), dy)
@@ -76,7 +84,7 @@ def with_gradients(function, parameters, case, dy):
 def of_xla(case):
     """XLA's values and gradients for `arrays` of a case."""
     parameters, dy = arrays(case)
-    return with_gradients(plain, parameters, case, dy)
+    return with_gradients(xla_convolution, parameters, case, dy)
 
 
 @functools.cache
@@ -112,27 +120,29 @@ def amplification(size, tile):
 def tile_size(case):
     """Of the tiles by which a case is computed; 0 without."""
     (x, kernel, _), _ = arrays(case)
-    if forms(case).forward is not module._tiles:
+    if chosen(case).result is not winograd.convolve:
         return 0
     plan = winograd._plan(6, x.shape, kernel.shape, case[-1])
     return 6 if np.prod(plan.tiles) >= winograd._STRIP and plan.outputs[0] >= plan.step else 4
 
 
 def test_both_sizes_of_tiles_are_among_the_cases():
-    assert [tile_size(case) for case in TILED] == [4, 4, 4, 4, 6, 6, 6, 4]
+    assert [tile_size(case) for case in TILED] == [4, 4, 4, 4, 4, 6, 6, 6, 4]
 
 
-def forms(case):
+def chosen(case):
     (x, kernel, _), _ = arrays(case)
-    return module._forms(x, kernel, *case[-2:])
+    return forms.choose(x.shape, kernel.shape, x.dtype, **how(case))
 
 
 def test_all_forms_are_among_the_cases():
-    tried = {form.__name__ for case in CASES for form in forms(case)}
-    assert tried == {
-        *("plain", "_taps", "_narrow", "_patches", "_tiles"),
-        *("_taps_dx", "_narrow_dx", "_strided_dx", "_tiles_dx"),
-        *("_patches_dk", "_narrow_dk", "_tiles_dk"),  # and _taps_dk, without room for patches
+    tried = {form and (form.__module__, form.__name__) for case in CASES for form in chosen(case)}
+    assert {form and f"{form[0].rpartition('.')[2]}.{form[1]}" for form in tried} == {
+        *("patches.convolve", "patches.kernel_gradient"),
+        *("taps.convolve", "taps.image_gradient", "taps.strided_image_gradient"),
+        *(f"few_features.{name}" for name in NAMES),
+        *(f"winograd.{name}" for name in NAMES),
+        None,  # XLA's own; and taps.kernel_gradient, without room for patches
     }
 
 
@@ -159,23 +169,23 @@ def test_without_a_bias(case):
 @pytest.mark.parametrize("case", TILED)
 def test_tiles_make_the_result_of_either_kernel(case):
     parameters, _ = arrays(case)
-    found = winograd.convolve(*parameters, case[-1])
+    found = winograd.convolve(*parameters, **how(case))
     factor = FACTOR * amplification(case[4], 6)
     assert_no_further(found, of_xla(case)[0], in_float64(case)[0], factor=factor)
 
 
 @pytest.mark.parametrize("case", [*CASES[:6], CASES[12]])
 def test_without_room_for_patches_too(monkeypatch, case):
-    monkeypatch.setattr(module, "_PATCHES", 0)
-    monkeypatch.setattr(module, "_NARROW", 0)
-    assert forms(case).dk is module._taps_dk
+    monkeypatch.setattr(forms, "_CACHE", 0)
+    monkeypatch.setattr(forms, "_FEW", 0)
+    assert chosen(case).kernel_gradient is taps.kernel_gradient
     test_values_and_gradients_are_those_of_xla(case)
 
 
-@pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[12], TILED[0]])
+@pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[12], TILED[1]])
 def test_bfloat16_is_no_further_from_float32_than_of_xla(case):
     parameters, dy = arrays(case, jnp.bfloat16)
-    exact = with_gradients(plain, [a.astype(jnp.float32) for a in parameters], case, dy)
+    exact = with_gradients(xla_convolution, [a.astype(jnp.float32) for a in parameters], case, dy)
     ours = with_gradients(convolution, parameters, case, dy)
     for a, b in zip(ours, exact, strict=True):
         assert a.dtype == jnp.bfloat16
@@ -185,7 +195,7 @@ def test_bfloat16_is_no_further_from_float32_than_of_xla(case):
         )
 
 
-@pytest.mark.parametrize("case", [CASES[2], CASES[8], CASES[12], TILED[0], TILED[2]])
+@pytest.mark.parametrize("case", [CASES[2], CASES[8], CASES[12], TILED[1], TILED[3]])
 def test_second_derivatives_are_those_of_xla(case):
     """As a penalty on the discriminator's gradient needs them."""
     parameters, dy = arrays(case)
@@ -193,13 +203,14 @@ def test_second_derivatives_are_those_of_xla(case):
     def penalty(function, x, kernel, bias):
         def objective(x):
             # Divided, for a tanh of large numbers has no second derivative to speak of.
-            y = function(x, kernel, bias, *case[-2:]) / np.sqrt(kernel[..., 0].size)
+            y = function(x, kernel, bias, **how(case)) / np.sqrt(kernel[..., 0].size)
             return jnp.sum(dy * jnp.tanh(y))
 
         return jnp.sum(jnp.square(jax.grad(objective)(x)))
 
     ours, theirs = (
-        jax.grad(functools.partial(penalty, f), argnums=(0, 1, 2)) for f in (convolution, plain)
+        jax.grad(functools.partial(penalty, f), argnums=(0, 1, 2))
+        for f in (convolution, xla_convolution)
     )
     sides = jax.jit(ours), jax.jit(theirs), exactly(theirs)
     found, expected, exact = (side(*parameters) for side in sides)

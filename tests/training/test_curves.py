@@ -14,26 +14,11 @@ from gans.core.state import create_net, create_state
 from gans.core.update import update
 from gans.games import latent
 from gans.losses import adversarial
-from gans.models import dcgan, layers, resnet, unet
-from gans.ops import convolution, upsample
+from gans.models import dcgan, resnet, unet
+from gans.ops import cpu
+from gans.ops.cpu import forms
 
 STEPS = 100
-
-
-def plainly_upsampled(x, kernel, bias):
-    x = x.repeat(2, axis=1).repeat(2, axis=2)
-    return convolution.plain(x, kernel, bias, 1, ((1, 1), (1, 1)))
-
-
-def plainly_transposed(x, kernel, bias):
-    return bias + jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (1, 1),
-        ((len(kernel) - 2, 2), (len(kernel) - 2, 2)),
-        lhs_dilation=(2, 2),  # zeros between the pixels
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
 
 
 def images(*shape):
@@ -102,14 +87,12 @@ def smooth(x, slope=0.0):
 )
 def test_fast_and_plain_forms_train_alike_for_100_steps(monkeypatch, training):
     # So small networks would do without some of the fast forms.
-    monkeypatch.setattr(convolution, "_WIDE", 4)
-    monkeypatch.setattr(convolution, "_TILES", 1)
+    monkeypatch.setattr(forms, "_MANY", 4)
+    monkeypatch.setattr(forms, "_TILES", 1)
     for name in ("relu", "leaky_relu"):
         monkeypatch.setattr(nn, name, smooth)
     fast = training()
-    monkeypatch.setattr(upsample, "upsample_conv", plainly_upsampled)
-    monkeypatch.setattr(upsample, "transposed_conv", plainly_transposed)
-    monkeypatch.setattr(layers, "convolution", convolution.plain)
+    monkeypatch.setattr(cpu, "ENABLED", False)
     plain, exact = training(), training(exactly)
     assert np.ptp(fast, axis=0).min() > 0.05  # far more than rounding
     # All that rounding has done until a step: it grows with the steps.

@@ -8,6 +8,9 @@ between the transforms is one matrix product over the channels for each of the t
 tile. That takes (t / m)^2 multiplications an output instead of r^2: 4 or 2.25 for 9.
 
 The gradients are the transposes of the same three transforms.
+
+`convolve`, `image_gradient` and `kernel_gradient` are `gans.ops.cpu.bilinear.Forms` of a
+convolution of stride 1 with kernels of 2x2 or 3x3.
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gans.ops.cpu.fusion import materialised
+from gans.ops.cpu.arrays import Padding, Shape, dot, interleave, output_size, overlap_add
+from gans.ops.cpu.materialise import materialise
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
 Matrix = tuple[tuple[float, ...], ...]
 Grid = list[list[jax.Array]]
 Between = Callable[[Grid], Grid]
@@ -107,24 +110,23 @@ class _Plan(NamedTuple):
         return _filter(self.size, self.tile)
 
 
-def count_tiles(image: tuple[int, ...], kernel: tuple[int, ...], padding: Padding) -> int:
-    """Tiles of 4x4 of images of that shape; 0 where there are no transforms for such a kernel."""
+def count_tiles(image: Shape, kernel: Shape, padding: Padding) -> int:
+    """Tiles of 4x4 pixels in images of that shape; 0 for kernels that have no transforms here."""
     if kernel[0] != kernel[1] or kernel[0] not in _SIZES:
         return 0
     return image[0] * math.prod(_plan(4, image, kernel, padding).tiles)
 
 
-def _plan(tile: int, image: tuple[int, ...], kernel: tuple[int, ...], padding: Padding) -> _Plan:
-    size = kernel[0]
-    height, width = (n + sum(p) - size + 1 for n, p in zip(image[1:3], padding, strict=True))
-    tiles = tuple(-(-n // (tile - size + 1)) for n in (height, width))
-    return _Plan(tile, size, tiles, (padding[0][0], padding[1][0]), (height, width))
+def _plan(tile: int, image: Shape, kernel: Shape, padding: Padding) -> _Plan:
+    size, outputs = kernel[0], output_size(image, kernel, 1, padding)
+    tiles = tuple(-(-n // (tile - size + 1)) for n in outputs)
+    return _Plan(tile, size, tiles, (padding[0][0], padding[1][0]), outputs)
 
 
 def convolve(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, padding: Padding
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, *, stride: int, padding: Padding
 ) -> jax.Array:
-    """`[B, H, W, C]` with `[r, r, C, F]` to `[B, H', W', F]`, stride 1, r = 2 or 3."""
+    """The result, `[B, H', W', F]`."""
     plan = _plan(6, x.shape, kernel.shape, padding)
     if math.prod(plan.tiles) >= _STRIP and plan.outputs[0] >= plan.step:
         return _in_strips(x, kernel, bias, plan)
@@ -144,7 +146,7 @@ def _in_strips(x: jax.Array, kernel: jax.Array, bias: jax.Array | None, plan: _P
     rows = min(max(1, _STRIP // (len(x) * plan.tiles[1])), height // plan.step)
     strip = rows * plan.step
     x, matrices = _whole_tiles(x, plan, height), _matrices(kernel, plan)
-    between = functools.partial(materialised, witness=kernel)
+    between = functools.partial(materialise, anchor=kernel)
 
     def add(i: jax.Array, y: jax.Array) -> jax.Array:
         # The last strip ends where the image does, and repeats some of the one before.
@@ -171,37 +173,28 @@ def _outputs(
     return y if bias is None else [[part + bias for part in row] for row in y]
 
 
-def image_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The gradient of `x`, `[B, H, W, C]`, from that of the result, `[B, H', W', F]`."""
-    plan = _plan(4, x.shape, kernel.shape, padding)
+def image_gradient(
+    dy: jax.Array, kernel: jax.Array, *, shape: Shape, stride: int, padding: Padding
+) -> jax.Array:
+    """The gradient of the image, `[B, H, W, C]`."""
+    plan = _plan(4, shape, kernel.shape, padding)
     products = _each(_product, _spread(dy, plan), _matrices(kernel, plan), (1, 1))
     tiles = _both_ways(_transposed(plan.matrices.Bt), products)
-    rows = [overlapped(row, 2, plan.step) for row in tiles]
-    columns = [overlapped(column, 1, plan.step) for column in zip(*rows, strict=True)]
+    rows = [overlap_add(row, 2, plan.step) for row in tiles]
+    columns = [overlap_add(column, 1, plan.step) for column in zip(*rows, strict=True)]
     dx = interleave(list(zip(*columns, strict=True)))
-    (top, left), (height, width) = plan.before, x.shape[1:3]
+    (top, left), (height, width) = plan.before, shape[1:3]
     return dx[:, top : top + height, left : left + width]
 
 
-def kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, padding: Padding) -> jax.Array:
-    """The gradient of `kernel`, `[r, r, C, F]`."""
-    plan = _plan(4, x.shape, kernel.shape, padding)
+def kernel_gradient(
+    x: jax.Array, dy: jax.Array, *, shape: Shape, stride: int, padding: Padding
+) -> jax.Array:
+    """The gradient of the kernel, `[r, r, C, F]`."""
+    plan = _plan(4, x.shape, shape, padding)
     products = _each(dot, _tiles(_whole_tiles(x, plan), plan), _spread(dy, plan))
     taps = _both_ways(_transposed(plan.matrices.G), products)
     return jnp.stack([jnp.stack(row) for row in taps])
-
-
-def interleave(parts: Sequence[Sequence[jax.Array]]) -> jax.Array:
-    """`s x s` arrays `[B, h, w, F]` to `[B, h * s, w * s, F]`."""
-    stride, (batch, height, width, features) = len(parts), parts[0][0].shape
-    y = jnp.stack([jnp.stack(row, axis=3) for row in parts], axis=2)
-    return y.reshape(batch, height * stride, width * stride, features)
-
-
-def dot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`[..., C]` and `[..., F]` to `[C, F]` float32, summed over all that they have in common."""
-    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
 
 
 def _whole_tiles(x: jax.Array, plan: _Plan, height: int | None = None) -> jax.Array:
@@ -242,20 +235,6 @@ def _spread(dy: jax.Array, plan: _Plan) -> Grid:
     dy = dy.reshape(len(dy), down, step, across, step, -1)
     parts = [[dy[:, :, i, :, j] for j in range(step)] for i in range(step)]
     return _both_ways(_transposed(plan.matrices.At), parts)
-
-
-def overlapped(parts: Sequence[jax.Array], axis: int, step: int) -> list[jax.Array]:
-    """From the t pixels of each tile along an axis the sums, `step` of them, of overlapping tiles.
-
-    Tiles are `step` apart, and t is at most twice that: a tile's last pixels are the next one's
-    first, so that there is one more of each.
-    """
-    after, before = ([(0, 0)] * parts[0].ndim for _ in range(2))
-    after[axis], before[axis] = (0, 1), (1, 0)
-    sums = [jnp.pad(part, after) for part in parts[:step]]
-    for i, part in enumerate(parts[step:]):
-        sums[i] += jnp.pad(part, before)
-    return sums
 
 
 def _each(function: Callable, grid: Grid, other: Grid, *args) -> Grid:

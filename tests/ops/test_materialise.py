@@ -1,4 +1,4 @@
-"""`materialised`: the same numbers, and nothing fused across it."""
+"""`materialise`: the same numbers, and nothing fused across it."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from closeness import assert_no_further, exactly
 
-from gans.ops.cpu.fusion import materialised
+from gans.ops.cpu.materialise import materialise
 
 pytestmark = pytest.mark.as_in_use
 
@@ -16,8 +16,8 @@ ROWS, COLUMNS = 40, 300
 def sums(between):
     """In two steps, the second of which uses each number of the first three times."""
 
-    def function(x, witness):
-        first = between([x * x, 3.0 * x], witness)
+    def function(x, anchor):
+        first = between([x * x, 3.0 * x], anchor)
         shifted = [jnp.roll(part, i, axis=1) for part in first for i in range(3)]
         return sum(shifted)
 
@@ -30,13 +30,13 @@ def x():
 
 
 @pytest.mark.parametrize("number", [0.5, np.nan])
-def test_numbers_and_derivatives_are_unchanged_whatever_the_witness(x, number):
-    witness = jnp.full((2, 3), number)
+def test_numbers_and_derivatives_are_unchanged_whatever_the_anchor(x, number):
+    anchor = jnp.full((2, 3), number)
     plain = sums(lambda arrays, _: arrays)
     for order in (lambda f: f, lambda f: jax.grad(lambda x, w: jnp.sum(f(x, w) ** 2))):
         for wrap in (lambda f: f, jax.jit):
-            found = wrap(order(sums(materialised)))(x, witness)
-            expected, exact = (f(order(plain))(x, witness) for f in (jax.jit, exactly))
+            found = wrap(order(sums(materialise)))(x, anchor)
+            expected, exact = (f(order(plain))(x, anchor) for f in (jax.jit, exactly))
             assert_no_further(found, expected, exact)
 
 
@@ -47,4 +47,4 @@ def test_nothing_is_fused_across_it_as_it_is_across_a_barrier(x):
         return sum(" multiply(" in part and " add(" in part for part in text.split("\n\n"))
 
     assert fused(lambda arrays, _: jax.lax.optimization_barrier(arrays)) == 1
-    assert fused(materialised) == 0
+    assert fused(materialise) == 0
