@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gans.reports import intervals
+from gans.reports import stats
 from gans.reports.groups import Group, Lines, Run
-from gans.reports.intervals import Difference, Summary
+from gans.reports.stats import Difference, Summary
 from gans.runs import evaluation_record
 
 # In the order of the columns, with which way is better; the rest follow.
@@ -88,13 +88,13 @@ class Table:
     def summary(self, group: str, metric: str) -> Summary | None:
         """Of a metric over a group's seeds, None if the group does not have it."""
         values = self.values[group].get(metric)
-        return intervals.summary(values) if values else None
+        return stats.summary(values) if values else None
 
     def difference(self, group: str, metric: str) -> Difference | None:
         """Of a group to the first, None if one of them does not have the metric."""
         values = self.values[group].get(metric)
         others = self.values[self.groups[0].name].get(metric)
-        return intervals.difference(values, others) if values and others else None
+        return stats.difference(values, others) if values and others else None
 
     def real(self, metric: str) -> float | None:
         """What the real images themselves come to, where that was found."""
@@ -107,7 +107,7 @@ class Table:
         for name, values in self.values[group].items():
             metric, slash, label = name.partition("/")
             if slash:
-                found.setdefault(label, {})[metric] = intervals.summary(values)
+                found.setdefault(label, {})[metric] = stats.summary(values)
         return found
 
 

@@ -89,7 +89,7 @@ def test_means_and_differences_are_those_of_the_last_step_all_were_evaluated_at(
     )
     assert left_out == [] and table.steps == {"a": 4, "b": 4}
     assert table.summary("a", "fcd") == pytest.approx((2.0, 2**0.5, 2))
-    # As in test_intervals: a standard error of sqrt(2) with 2 degrees of freedom.
+    # As in test_stats: a standard error of sqrt(2) with 2 degrees of freedom.
     reach = 4.302653 * 2**0.5
     assert table.difference("b", "fcd") == pytest.approx((2.0, 2 - reach, 2 + reach), rel=1e-6)
     assert table.difference("b", "class_accuracy") is None
