@@ -273,3 +273,16 @@ def test_the_command_prints_a_table_or_one_sentence(workdirs, tmp_path):
     wrong = command(workdirs[0], tmp_path)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: There is no run in") and wrong.stderr.count("\n") == 1
+
+
+def test_what_draws_and_what_holds_tables_is_imported_only_when_needed():
+    heavy = "{'jinja2', 'matplotlib', 'pandas', 'flax'}"
+    code = f"import sys; from gans.reports import compare; print({heavy} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.stdout == "set()\n", result.stderr
