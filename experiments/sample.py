@@ -41,14 +41,14 @@ flags.mark_flags_as_required(["workdir", "out"])
 
 def main() -> None:
     from gans import load
+    from gans.core.types import Latent
     from gans.errors import UserError
-    from gans.inference import sampling
     from gans.runs import run_folder
 
     out = _OUT.value
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out={out} must end in .png for a picture or .npz for arrays.")
-    if not sampling.is_latent(run_folder.read_config(_WORKDIR.value)):
+    if not isinstance(run_folder.experiment(_WORKDIR.value).game.makes, Latent):
         _save_translations(out)
         return
     sampler = load(_WORKDIR.value, step=_STEP.value)

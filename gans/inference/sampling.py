@@ -13,9 +13,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
-from gans.config import build, ranges
+from gans.config import ranges
 from gans.core.pixels import to_uint8
 from gans.core.state import NetState
 from gans.core.types import Latent
@@ -190,8 +189,3 @@ def load(workdir: str | Path, *, step: run_folder.Step = None) -> Sampler:
         image_shape=info.image_shape,
         step=restored.step,
     )
-
-
-def is_latent(config: ConfigDict) -> bool:
-    """Whether the generator of a run makes images of latent vectors."""
-    return isinstance(build.game(config).makes, Latent)

@@ -7,8 +7,7 @@ from pathlib import Path
 from gans.errors import UserError
 from gans.files import paths
 from gans.files.writing import atomic
-from gans.reports import collecting, comparing, ranking
-from gans.reports.ranking import Ranking
+from gans.reports import ranking
 
 
 def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) -> str:
@@ -33,19 +32,15 @@ def run(folder: Path, metric: str | None, best: str | None, outs: list[Path]) ->
             raise UserError(f"--out={path} must end in .html for a page or .csv for a table.")
         if path.is_dir():
             raise UserError(f"--out={path} is a folder; name a file.")
-    entries = collecting.read(folder)
-    columns = collecting.columns(entries)
-    by = collecting.choose(columns, metric)
-    way = best or (comparing.better(by.metric) if by else "lower")
-    if not way:
-        raise UserError(
-            f"It is not known whether {by.name} is better lower or higher: say --best=lower or "
-            "--best=higher, or choose another --metric."
-        )
-    columns.sort(key=lambda column: column != by)
-    found = Ranking(folder.resolve().name, collecting.ranked(entries, by, way), columns, by, way)
+    found = ranking.rank(folder.resolve().name, ranking.read(folder), metric, best)
     for path in outs:
-        text = ranking.page(found) if path.suffix == ".html" else ranking.as_csv(found)
+        text = _page(found) if path.suffix == ".html" else ranking.as_csv(found)
         with atomic(path) as file:
             file.write(text.encode())
-    return ranking.markdown(found)
+    return ranking.as_markdown(found)
+
+
+def _page(found: ranking.Ranking) -> str:
+    from gans.reports import page  # with what draws
+
+    return page.sweep(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gans.config import build
 from gans.config.names import find, takes
+from gans.core.types import Latent
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.runs import evaluation_record, records, run_folder
@@ -55,11 +58,23 @@ class Run:
         named = data.get("dataset", "") if takes(load, "dataset") else ""
         return f"{data.name} {named}".strip()
 
-    @property
+    @functools.cached_property
+    def is_latent(self) -> bool:
+        """Whether its generator makes images of latent vectors.
+
+        Raises:
+          UserError: its config makes no game.
+        """
+        return isinstance(build.game(self.config).makes, Latent)
+
+    @functools.cached_property
     def averages(self) -> bool:
-        """Whether it keeps averaged parameters of a generator."""
-        optim = self.config.optim.items()
-        return any(x.get("ema_decay", 0) > 0 for name, x in optim if name.startswith("generator"))
+        """Whether it keeps averaged parameters of a generator.
+
+        Raises:
+          UserError: its config makes no game, or no networks.
+        """
+        return build.of_run(self.config).keeps_average()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,10 +178,8 @@ def test_two_processes_restore_and_save_what_one_has_saved_to_the_last_bit(tmp_p
     ]
     statuses, outputs = ends(processes)
     assert statuses == [0, 0], outputs
-    info = run_folder.read_info(run)
-    first, second = (
-        run_folder.restore(path, run_folder.experiment(path), info, None) for path in (run, out)
-    )
+    made, info = run_folder.experiment(run), run_folder.read_info(run)
+    first, second = (run_folder.restore(path, made, info, None) for path in (run, out))
     assert first.step == second.step and first.position == second.position
     for mine, theirs in zip(*map(jax.tree.leaves, (first.state, second.state)), strict=True):
         assert mine.dtype == theirs.dtype

@@ -4,14 +4,13 @@ import csv
 import io
 import json
 import re
-import xml.etree.ElementTree as ET
 
 import pytest
 
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.reports import charts, collect, collecting
-from gans.reports.collecting import FAILED, FINISHED, UNFINISHED, WAITING
+from gans.reports import collect, ranking
+from gans.reports.ranking import FAILED, FINISHED, UNFINISHED, WAITING
 from gans.runs import run_folder
 from gans.training.sweeps.launching import LOG
 
@@ -85,16 +84,14 @@ def test_numbers_of_other_protocols_have_columns_of_their_own(folder):
 
 
 def test_fields_that_change_together_are_one_column_and_one_axis(folder):
-    entries = collecting.read(folder)
-    fields = collecting.varied(entries)
-    assert fields["learning_rate"] == (
+    found = ranking.rank("lr", ranking.read(folder), None, None)
+    assert found.fields["learning_rate"] == [
         "optim.generator.learning_rate",
         "optim.discriminator.learning_rate",
-    )
-    assert set(fields) == {"learning_rate", "seed"}
-    assert list(collecting.axes(entries)) == ["learning_rate"]
-    by = collecting.choose(collecting.columns(entries), None)
-    assert collecting.curves(entries, by, "learning_rate") == {
+    ]
+    assert set(found.fields) == {"learning_rate", "seed"}
+    assert ranking.axes(found) == ["learning_rate"]
+    assert ranking.curves(found, "learning_rate") == {
         "all": {1e-4: [30.0, 34.0], 1e-3: [10.0, 14.0], 1e-2: [50.0]}
     }
 
@@ -132,33 +129,3 @@ def test_the_page_needs_nothing_else_and_shows_every_point(folder):
     assert "new: not begun" in page and "nan: failed, Training diverged: x" in page
     assert ">against learning_rate<" in page
     assert "5,000" in page  # of the second protocol
-
-
-def svg(curves):
-    return ET.fromstring(charts.against("a & b", curves, list(curves)))
-
-
-def test_decades_stand_equally_far_apart_and_bars_show_deviations():
-    drawn = svg({"all": {1e-2: [3.0], 1e-4: [1.0], 1e-3: [2.0, 4.0]}})
-    xs = [float(x.split(",")[0]) for x in drawn.find("polyline").get("points").split()]
-    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2) and xs[0] < xs[1]
-    assert len(drawn.findall("circle")) == 4
-    [bar] = [x for x in drawn.findall("path") if x.get("stroke-width") == "4"]
-    low, high = (float(x) for x in re.findall(r",([\d.]+)", bar.get("d")))
-    ys = sorted(float(dot.get("cy")) for dot in drawn.findall("circle"))
-    # Values 1 to 4 are evenly spaced; 2 and 4 have mean 3 and deviation sqrt(2).
-    unit = (ys[-1] - ys[0]) / 3
-    assert low - high == pytest.approx(2 * 2**0.5 * unit, abs=0.3)
-    texts = [text.text for text in drawn.findall("text")]
-    assert texts[-3:] == ["0.0001", "0.001", "0.01"]
-
-
-def test_with_a_zero_the_axis_is_linear_and_words_have_no_line():
-    drawn = svg({"all": {0.0: [1.0], 5.0: [2.0], 10.0: [1.5]}})
-    xs = [float(x.split(",")[0]) for x in drawn.find("polyline").get("points").split()]
-    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2)
-    words = svg({"a": {"hinge": [1.0], "minimax": [2.0]}, "b": {"hinge": [1.0]}})
-    assert words.find("polyline") is None and len(words.findall("circle")) == 3
-    assert len({dot.get("cx") for dot in words.findall("circle")}) == 3  # beside each other
-    one = svg({"all": {0: [2.0]}})
-    assert len(one.findall("circle")) == 1

@@ -14,7 +14,6 @@ from experiments.studies.benchmark.cases import Case
 from experiments.studies.benchmark.run import How, Say
 from experiments.studies.benchmark.workers import Worker
 from gans.errors import UserError
-from gans.reports.charts import COLOURS
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 IMAGE_SIZES = (16, 32, 64, 128)
@@ -119,30 +118,22 @@ def draw(growth: Sequence[Mapping[str, Any]], path: Path) -> None:
     Raises:
       UserError: the file cannot be written, or is of a kind that is not known.
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
     from gans.files.writing import atomic
+    from gans.reports import plots
 
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((3.4 * len(growth), 3.0), layout="constrained")
+    with plots.style():
+        figure = Figure((3.4 * len(growth), 3.0))
         panels = figure.subplots(1, len(growth), sharey=True, squeeze=False)[0]
         for place, (axes, each) in enumerate(zip(panels, growth, strict=True)):
-            _panel(axes, each, COLOURS[place % len(COLOURS)])
+            _panel(axes, each, plots.COLOURS[place % len(plots.COLOURS)])
         panels[0].set_ylabel("milliseconds for an image")
         with atomic(path) as file:
-            # Without the date, which would make every figure another one.
-            undated = {"Date": None} if path.suffix == ".svg" else None
-            figure.savefig(file, format=check(path), dpi=150, metadata=undated)
-
-
-_STYLE = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "gans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+            if check(path) == "svg":
+                file.write(plots.svg(figure).encode())
+            else:
+                figure.savefig(file, format="png", dpi=150)
 
 
 def check(path: Path) -> str:
@@ -169,4 +160,4 @@ def _panel(axes: Any, each: Mapping[str, Any], colour: str) -> None:
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()
     axes.set_xlabel(_LABELS.get(each["axis"], each["axis"]))
-    axes.set_title(f"as the power {each['power']:.2f}", fontsize=10)
+    axes.set_title(f"as the power {each['power']:.2f}")

@@ -1,30 +1,19 @@
-"""Figures as SVG text: the same bytes for the same numbers, and no fonts needed to see them."""
+"""The figures of the theory, as SVG text."""
 
 from __future__ import annotations
 
-import io
-
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.studies.theory import densities
 from experiments.studies.theory.studies import LINE, Course, Duel, p
+from gans.reports import plots
 
-# Okabe and Ito's colours, which the colour-blind tell apart too.
-_DATA, _GENERATED, _LEARNED, _BEST = "#0072b2", "#d55e00", "#009e73", "#222222"
-_OF_LOSS = {"minimax": ("#cc79a7", r"minimax"), "non_saturating": ("#009e73", "non-saturating")}
-
-_STYLE = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "gans",  # for ids that do not change from one run to the next
-    "font.size": 10,
-    "mathtext.fontset": "cm",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
+_DATA, _GENERATED, _LEARNED, _BEST = plots.BLUE, plots.ORANGE, plots.GREEN, plots.BLACK
+_OF_LOSS = {
+    "minimax": {"color": plots.PINK, "linestyle": plots.DASHES[1], "label": "minimax"},
+    "non_saturating": {"color": plots.GREEN, "label": "non-saturating"},
 }
 _SHOWN = (np.abs(LINE) <= 7.0) & (np.arange(len(LINE)) % 4 == 0)
 _WIDTH = 5.0  # inches: at the width of a telephone the letters are still large enough
@@ -32,8 +21,8 @@ _WIDTH = 5.0  # inches: at the width of a telephone the letters are still large 
 
 def fixed(duel: Duel) -> str:
     """The learned discriminator over the best one, the densities behind, the error below."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((_WIDTH, 4.4), layout="constrained")
+    with plots.style():
+        figure = Figure((_WIDTH, 4.4))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         _duel(above, duel)
         above.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -43,17 +32,17 @@ def fixed(duel: Duel) -> str:
         below.set(xlim=(-7.0, 7.0), xlabel="$x$", ylabel=r"$D-D^\ast$")
         limit = 1.2 * np.abs(duel.error[duel.inside]).max()
         below.set_ylim(-limit, limit)
-        return _svg(figure)
+        return plots.svg(figure)
 
 
 def frame(duel: Duel) -> str:
     """The densities and the discriminators at one step of the generator's training."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((3.6, 2.4), layout="constrained")
+    with plots.style():
+        figure = Figure((3.6, 2.4))
         axes = figure.subplots()
         _duel(axes, duel)
         axes.set(xlim=(-6.0, 5.0), title=f"step {duel.step:,}")
-        return _svg(figure)
+        return plots.svg(figure)
 
 
 def _duel(axes: Axes, duel: Duel) -> None:
@@ -69,8 +58,8 @@ def _duel(axes: Axes, duel: Duel) -> None:
 
 def values(course: Course) -> str:
     """V of the game over its steps: estimated in training, by the formula, of duels to the end."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((_WIDTH, 3.6), layout="constrained")
+    with plots.style():
+        figure = Figure((_WIDTH, 3.6))
         axes = figure.subplots()
         axes.plot(
             course.estimated_steps,
@@ -96,42 +85,40 @@ def values(course: Course) -> str:
         _square_root(axes, course.steps[-1])
         axes.set_ylabel("$V$")
         axes.legend()
-        return _svg(figure)
+        return plots.svg(figure)
 
 
 def pull(distances: np.ndarray, pulls: dict[str, np.ndarray]) -> str:
     """How strongly each loss pulls a generator, by its distance from the data."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((_WIDTH, 2.8), layout="constrained")
+    with plots.style():
+        figure = Figure((_WIDTH, 2.8))
         axes = figure.subplots()
         for name, strength in pulls.items():
-            colour, label = _OF_LOSS[name]
-            axes.plot(distances, strength, color=colour, label=label)
+            axes.plot(distances, strength, **_OF_LOSS[name])
         axes.set(xlabel="distance of the means, $d$", ylabel="mean size of the gradient")
         axes.legend()
-        return _svg(figure)
+        return plots.svg(figure)
 
 
 def far_away(courses: dict[str, Course]) -> str:
     """How far the generator is from the data over the steps, with each loss."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((_WIDTH, 2.8), layout="constrained")
+    with plots.style():
+        figure = Figure((_WIDTH, 2.8))
         axes = figure.subplots()
         for name, course in courses.items():
-            colour, label = _OF_LOSS[name]
-            axes.plot(course.steps, course.jensen_shannon, color=colour, label=label)
+            axes.plot(course.steps, course.jensen_shannon, **_OF_LOSS[name])
         axes.axhline(np.log(2.0), color=_BEST, linestyle=":", label=r"$\log 2$, no overlap")
         axes.set(xlabel="step", ylabel="JSD", ylim=(0.0, 0.75))
         axes.legend(loc="center right")
-        return _svg(figure)
+        return plots.svg(figure)
 
 
 def formula(tex: str) -> str:
     """A formula in TeX's mathematics; with a line feed, on two lines."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure((0.1, 0.1))
+    with plots.style():
+        figure = Figure((0.1, 0.1), layout="none")
         figure.text(0, 0, "\n".join(f"${line}$" for line in tex.splitlines()), size=15)
-        return _svg(figure, bbox_inches="tight", pad_inches=0.02)
+        return plots.svg(figure, bbox_inches="tight", pad_inches=0.02)
 
 
 def _square_root(axes: Axes, last: int) -> None:
@@ -139,10 +126,3 @@ def _square_root(axes: Axes, last: int) -> None:
     axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0.0)), np.square))
     axes.set_xticks([round(last * part) for part in (0, 1 / 30, 1 / 6, 1 / 3, 2 / 3, 1)])
     axes.set(xlim=(0, 1.02 * last), xlabel="step (square root)")
-
-
-def _svg(figure: Figure, **how) -> str:
-    file = io.StringIO()
-    # Without the date, which would make every page another one.
-    figure.savefig(file, format="svg", metadata={"Date": None}, **how)
-    return file.getvalue()

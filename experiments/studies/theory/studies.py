@@ -23,7 +23,7 @@ from experiments.studies.theory.training import (
 )
 from gans.core.state import GanState, NetState
 from gans.core.types import Nets
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial as losses
 
 DATA = densities.Mixture(
     weights=(0.3, 0.45, 0.25), means=(-2.2, 0.0, 2.2), deviations=(0.5, 0.6, 0.45)
@@ -222,7 +222,7 @@ def pulls(distances: np.ndarray) -> dict[str, np.ndarray]:
     def pull(name, distance):
         # D* = p / (p + q) has the logit log p - log q, of slope -d.
         logit = jnp.asarray(0.5 * distance**2 - distance * LINE)
-        slope = jax.vmap(jax.grad(LOSSES[name].generator))(logit) * -distance
+        slope = jax.vmap(jax.grad(getattr(losses, name).generator))(logit) * -distance
         q = densities.normal(LINE - distance)
         return float(np.trapezoid(np.abs(np.asarray(slope, np.float64)) * q, LINE))
 

@@ -17,7 +17,7 @@ from gans.core.state import GanState, NetState, create_state
 from gans.core.types import Batch, Game
 from gans.core.update import update
 from gans.games import latent
-from gans.losses.adversarial import LOSSES
+from gans.losses import adversarial as losses
 
 # Beyond these a standard normal number comes once in 10^23 draws.
 _LATENT = np.linspace(-10.0, 10.0, 20001)
@@ -90,7 +90,7 @@ class Match:
 
 def game(adversarial: str) -> Game:
     """Both players move in turn."""
-    return latent.joint(adversarial=LOSSES[adversarial], latent_dim=1)
+    return latent.joint(adversarial=getattr(losses, adversarial), latent_dim=1)
 
 
 def without_generator() -> Game:

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from gans.reports.intervals import difference, summary
+from gans.reports.stats import difference, summary
 
 
 def test_a_summary_by_hand():

@@ -9,7 +9,7 @@ import pytest
 from gans.config import schema
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.reports import comparing, digest, groups
+from gans.reports import groups, markdown, plain, results, tables
 
 PROTOCOL = {"net": "classifier", "weights": "ab" * 32, "num_fake": 24, "averaged": False}
 
@@ -44,9 +44,18 @@ WIDE = {"nets.discriminator.hidden_features": (64,)}
 
 
 def compared(*folders):
-    found = groups.read(folders)
-    tables, left_out = comparing.tables(found)
-    return found, tables, left_out
+    """The tables of runs, their numbers with all digits, and what was left out."""
+    content = tables.compare(groups.read(folders))
+    return content["tables"], content["left_out"]
+
+
+def group(table, name):
+    [found] = [x for x in table["groups"] if x["name"] == name]
+    return found
+
+
+def steps(table):
+    return {x["name"]: x["step"] for x in table["groups"]}
 
 
 def test_runs_of_one_config_are_a_group_whatever_seed_length_and_place(make_run):
@@ -81,43 +90,67 @@ def test_groups_are_named_after_folders_or_what_differs(make_run, tmp_path, name
 
 
 def test_means_and_differences_are_those_of_the_last_step_all_were_evaluated_at(make_run):
-    _, [table], left_out = compared(
+    [table], left_out = compared(
         make_run("a_s0", 0, {2: {"fcd": 9.0}, 4: {"fcd": 1.0}, 6: {"fcd": 7.0}}),
         make_run("a_s1", 1, {2: {"fcd": 9.0}, 4: {"fcd": 3.0}, 6: {"fcd": 7.0}}),
         make_run("b_s0", 0, {2: {"fcd": 9.0}, 4: {"fcd": 3.0, "class_accuracy": 0.5}}, **WIDE),
         make_run("b_s1", 1, {2: {"fcd": 9.0}, 4: {"fcd": 5.0, "class_accuracy": 0.7}}, **WIDE),
     )
-    assert left_out == [] and table.steps == {"a": 4, "b": 4}
-    assert table.summary("a", "fcd") == pytest.approx((2.0, 2**0.5, 2))
-    # As in test_intervals: a standard error of sqrt(2) with 2 degrees of freedom.
+    assert left_out == [] and steps(table) == {"a": 4, "b": 4}
+    fcd = dict(group(table, "a")["values"]["fcd"])
+    assert fcd.pop("values") == [1.0, 3.0]
+    assert fcd == pytest.approx({"mean": 2.0, "deviation": 2**0.5, "count": 2})
+    # As in test_stats: a standard error of sqrt(2) with 2 degrees of freedom.
     reach = 4.302653 * 2**0.5
-    assert table.difference("b", "fcd") == pytest.approx((2.0, 2 - reach, 2 + reach), rel=1e-6)
-    assert table.difference("b", "class_accuracy") is None
-    assert any("a was also evaluated later, at step 6" in x for x in table.cautions)
-    assert table.curves["fcd"]["b"] == [(2, 9.0, 9.0, 9.0), (4, 4.0, 3.0, 5.0)]
+    assert group(table, "b")["differences"] == {
+        "fcd": pytest.approx({"value": 2.0, "low": 2 - reach, "high": 2 + reach}, rel=1e-6)
+    }
+    assert group(table, "a")["differences"] == {}
+    assert any("a was also evaluated later, at step 6" in x for x in table["cautions"])
+
+
+def test_curves_are_means_over_the_runs_of_a_group_and_their_reach(make_run):
+    folders = [make_run(f"b_s{i}", i, {4: {"fcd": 3.0 + 2 * i}, 2: {"fcd": 9.0}}) for i in (0, 1)]
+    found = results.evaluations({"b": groups.read(folders)[0].runs})
+    assert list(results.curves(found)["fcd"].loc["b"].itertuples(name=None)) == [
+        (2, 9.0, 9.0, 9.0), (4, 4.0, 3.0, 5.0)
+    ]  # fmt: skip
+
+
+def test_the_table_has_a_row_for_every_number(make_run, tmp_path):
+    runs = groups.read([make_run("b", 3, {4: {"fcd": 1.5, "fcd/0": 2.0}})])[0].runs
+    found = results.evaluations({"a group": runs})
+    assert found.drop(columns="protocol").to_dict("records") == [
+        {"run": str(tmp_path / "b"), "group": "a group", "seed": 3, "step": 4}
+        | {"evaluator": "quality", "metric": "fcd", "class": label, "value": value}
+        | {"versions": (), "cautions": ()}
+        for label, value in (("", 1.5), ("0", 2.0))
+    ]
+    assert {json.loads(key)["num_fake"] for key in found["protocol"]} == {24}
 
 
 def test_metrics_stand_in_their_order_without_companions(make_run):
     values = {"new": 1.0, "vendi_real": 4.0, "vendi": 3.0, "kcd_deviation": 0.1, "kcd": 0.2}
     values |= {"fcd/0": 1.0, "fcd/1": 2.0, "fcd": 1.5, "cycle_a": 1.0}
-    _, [table], _ = compared(make_run("a", 0, {4: values}))
-    assert table.metrics == ["fcd", "kcd", "vendi", "cycle_a", "new"]
-    assert [comparing.better(x) for x in table.metrics] == ["lower", "lower", "higher", "lower", ""]
-    assert table.real("vendi") == 4.0 and table.real("fcd") is None
-    assert table.by_class("a")["1"]["fcd"] == (2.0, None, 1)
+    [table], _ = compared(make_run("a", 0, {4: values}))
+    assert list(table["metrics"]) == ["fcd", "kcd", "vendi", "cycle_a", "new"]
+    assert list(table["metrics"].values()) == ["lower", "lower", "higher", "lower", ""]
+    assert table["real"] == {"vendi": 4.0}
+    of_class = {"mean": 2.0, "deviation": None, "count": 1}
+    assert group(table, "a")["classes"]["1"] == {"fcd": of_class}
 
 
 def test_numbers_of_different_protocols_share_no_column(make_run):
-    _, [table], left_out = compared(
+    [table], left_out = compared(
         make_run("a_s0", 0, {4: {"fcd": 1.0}}),
         make_run("a_s1", 1, {4: {"fcd": 3.0}}),
         make_run("b", 0, {4: {"fcd": 50.0}}, protocol={"num_fake": 48}, **WIDE),
     )
-    assert table.summary("a", "fcd").mean == 2.0 and table.summary("b", "fcd") is None
+    assert group(table, "a")["values"]["fcd"]["mean"] == 2.0 and group(table, "b")["values"] == {}
     assert left_out == [
         "Left out, as found by another protocol (num_fake 48, not 24): numbers of b."
     ]
-    assert "b: without numbers by this protocol." in table.cautions
+    assert "b: without numbers by this protocol." in table["cautions"]
 
 
 def test_a_protocol_of_all_groups_counts_before_one_of_more_runs(make_run):
@@ -128,9 +161,9 @@ def test_a_protocol_of_all_groups_counts_before_one_of_more_runs(make_run):
     with (folders[0] / "evaluations.jsonl").open("a") as file:
         file.write(line)
     b = make_run("b", 0, {4: {"fcd": 9.0}}, **other, **WIDE)
-    _, [table], left_out = compared(*folders, b)
-    assert table.values["a"]["fcd"] == (8.0,) and table.values["b"]["fcd"] == (9.0,)
-    assert "a_s1, a_s2: without numbers by this protocol." in table.cautions
+    [table], left_out = compared(*folders, b)
+    assert [x["values"]["fcd"]["values"] for x in table["groups"]] == [[8.0], [9.0]]
+    assert "a_s1, a_s2: without numbers by this protocol." in table["cautions"]
     assert "(split none, not test): numbers of a_s0, a_s1, a_s2." in left_out[0]
 
 
@@ -140,8 +173,8 @@ def test_each_protocol_that_all_share_has_its_table(make_run):
     for folder in folders:
         with (folder / "evaluations.jsonl").open("a") as file:
             file.write(json.dumps(line | {"protocol": PROTOCOL | {"net": "inception"}}) + "\n")
-    _, tables, left_out = compared(*folders)
-    assert [table.metrics for table in tables] == [["fcd"], ["fid", "precision"]]
+    found, left_out = compared(*folders)
+    assert [list(table["metrics"]) for table in found] == [["fcd"], ["fid", "precision"]]
     assert left_out == []
 
 
@@ -149,34 +182,36 @@ def test_an_average_is_compared_with_the_parameters_of_a_run_that_keeps_none(mak
     average = {"optim.generator.ema_decay": 0.9}
     plain = make_run("plain", 0, {4: {"fcd": 1.0}})
     kept = make_run("kept", 0, {4: {"fcd": 2.0}}, protocol={"averaged": True}, **average)
-    _, [table], left_out = compared(plain, kept)
-    assert left_out == [] and table.difference("kept", "fcd").value == 1.0
-    assert any("Only kept samples with averaged parameters" in x for x in table.cautions)
+    [table], left_out = compared(plain, kept)
+    assert left_out == [] and group(table, "kept")["differences"]["fcd"]["value"] == 1.0
+    assert any("Only kept samples with averaged parameters" in x for x in table["cautions"])
     unused = make_run("unused", 1, {4: {"fcd": 2.0}}, **average)
-    _, [table], left_out = compared(plain, unused)
-    assert "averaged False, not True" in left_out[0] and table.summary("unused", "fcd") is None
+    [table], left_out = compared(plain, unused)
+    assert "averaged False, not True" in left_out[0] and group(table, "unused")["values"] == {}
 
 
 def test_groups_without_a_common_step_have_each_its_own_and_it_is_said(make_run):
-    _, [table], _ = compared(
+    [table], _ = compared(
         make_run("a", 0, {4: {"fcd": 1.0}}), make_run("b", 0, {6: {"fcd": 2.0}}, **WIDE)
     )
-    assert table.steps == {"a": 4, "b": 6}
-    assert any("share no evaluated step: a at 4, b at 6" in x for x in table.cautions)
+    assert steps(table) == {"a": 4, "b": 6}
+    assert any("share no evaluated step: a at 4, b at 6" in x for x in table["cautions"])
 
 
 def test_other_versions_make_no_other_protocol_but_a_caution(make_run):
-    _, [table], left_out = compared(
+    [table], left_out = compared(
         make_run("a", 0, {4: {"fcd": 1.0}}, protocol={"versions": {"jax": "1"}, "device": "cpu"}),
         make_run("b", 0, {4: {"fcd": 2.0}}, protocol={"versions": {"jax": "2"}}, **WIDE),
     )
-    assert left_out == [] and set(table.versions) == {"jax 1", "jax 2", "on cpu"}
-    assert any("same versions" in x for x in table.cautions)
+    assert left_out == [] and set(table["versions"]) == {"jax 1", "jax 2", "on cpu"}
+    assert any("same versions" in x for x in table["cautions"])
 
 
 def test_losses_are_the_curves_of_what_has_a_plain_name(make_run):
-    found, _, _ = compared(make_run("a_s0", 0, {4: {"x": 1.0}}), make_run("a_s1", 1, {4: {"x": 1}}))
-    assert comparing.losses(found) == {"d_loss": {"a": [(2, 1.5, 1.0, 2.0)]}}
+    folders = [make_run(f"a_s{seed}", seed, {4: {"x": 1.0}}) for seed in (0, 1)]
+    curves = results.curves(results.training({"a": groups.read(folders)[0].runs}))
+    assert list(curves) == ["d_loss"]
+    assert list(curves["d_loss"].itertuples(name=None)) == [(("a", 2), 1.5, 1.0, 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +242,7 @@ def test_a_run_given_twice_counts_once_and_other_folders_are_none(make_run, tmp_
 
 def test_numbers_are_written_with_the_digits_that_mean_something():
     def mean(value, deviation):
-        return digest.mean({"mean": value, "deviation": deviation, "count": 2})
+        return markdown.mean({"mean": value, "deviation": deviation, "count": 2})
 
     assert mean(12.3456, 0.4123) == ("12.35", "±\u00a00.41")
     assert mean(1234.5, 123.4) == ("1,234", "±\u00a0123")
@@ -215,28 +250,30 @@ def test_numbers_are_written_with_the_digits_that_mean_something():
     assert mean(0.1, 1.7e-17) == ("0.1000", "±\u00a00")
     assert mean(None, None) == ("–", "")
     exact = {"value": -1.5, "low": -1.75, "high": -1.25}
-    assert digest.change(exact) == ("−1.50", "[−1.75, −1.25]")
-    assert digest.change({"value": 2.0, "low": None, "high": None})[1] == "(one seed: no interval)"
+    assert markdown.change(exact) == ("−1.50", "[−1.75, −1.25]")
+    assert (
+        markdown.change({"value": 2.0, "low": None, "high": None})[1] == "(one seed: no interval)"
+    )
 
 
-def test_the_digest_survives_json_and_gives_the_same_table(make_run):
+def test_plain_data_survives_json_and_gives_the_same_table(make_run):
     values = {"fcd": np.nan, "recall": 0.25, "class_accuracy": 0.75, "class_accuracy/0": 0.75}
-    found, tables, left_out = compared(
+    folders = (
         make_run("a_s0", 0, {4: {"fcd": 1.0, "recall": 0.125}}),
         make_run("b_s0", 0, {4: values | {"class_accuracy_real": 0.9}}, **WIDE),
     )
-    content = digest.digest(tables, left_out)
+    content = tables.rounded(tables.compare(groups.read(folders)))
     again = json.loads(json.dumps(content, allow_nan=False))
-    assert digest.markdown(again) == digest.markdown(content)
-    lines = digest.markdown(content).splitlines()
+    assert markdown.comparison(again) == markdown.comparison(content)
+    lines = markdown.comparison(content).splitlines()
     cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
     assert cells == ["a (n = 1)", "1.000", "0.1250", "–"]
     assert len({len(line) for line in lines[:6]}) == 1
     assert "its weights: abababababab…" in lines[7]
     assert "finds the class asked for in 75.0% of the samples (of real images: 90.0%" in str(
-        digest.in_short(content["tables"][0])
+        markdown.in_short(content["tables"][0])
     )
-    rows = digest.as_csv(content).splitlines()
+    rows = tables.as_csv(content).splitlines()
     assert rows[1] == "1,a,0,4,fcd,lower,1.0,,1,,,,1.0"
     assert rows[3] == "1,b,0,4,recall,higher,0.25,,1,0.125,,,0.25"
 
@@ -250,13 +287,12 @@ def test_what_is_better_is_said_only_where_the_interval_leaves_out_zero(make_run
 
     a = seeds("a", [10.0, 10.1, 9.9], [0.1, 0.5, 0.9])
     b = seeds("b", [5.0, 5.1, 4.9], [0.2, 0.5, 0.8], **WIDE)
-    _, tables, _ = compared(*a, *b)
-    table = digest.digest(tables, [])["tables"][0]
-    assert digest.in_short(table) == ["b against a: better in fcd; not told apart in recall."]
-    _, tables, _ = compared(*b, *a)
-    assert "worse in fcd" in digest.in_short(digest.digest(tables, [])["tables"][0])[0]
-    _, tables, _ = compared(a[0], b[0])
-    assert "without two seeds" in digest.in_short(digest.digest(tables, [])["tables"][0])[0]
+    [table], _ = compared(*a, *b)
+    assert markdown.in_short(table) == ["b against a: better in fcd; not told apart in recall."]
+    [table], _ = compared(*b, *a)
+    assert "worse in fcd" in markdown.in_short(table)[0]
+    [table], _ = compared(a[0], b[0])
+    assert "without two seeds" in markdown.in_short(table)[0]
 
 
 @pytest.mark.parametrize(
@@ -265,4 +301,4 @@ def test_what_is_better_is_said_only_where_the_interval_leaves_out_zero(make_run
 def test_a_json_file_of_something_else_is_refused(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError, match=r"a\.json.* one that experiments\.compare wrote"):
-        digest.read(tmp_path / "a.json")
+        plain.read(tmp_path / "a.json")

@@ -18,8 +18,7 @@ from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.evaluation.features import classifier
 from gans.inference import sampling
-from gans.reports import charts, collect, compare, exhibits, report
-from gans.reports.comparing import Point
+from gans.reports import collect, compare, images, page
 from gans.reports.groups import read
 from gans.runs import run_folder
 from gans.training import train
@@ -32,18 +31,17 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.text, self.images, self.headings = [], [], [], []
+        self.open, self.text, self.images, self.charts, self.headings = [], [], [], [], []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         if tag == "img":
-            self.images.append(dict(attrs))
+            image = dict(attrs)
+            kind = image["src"].partition(";")[0]
+            {"data:image/png": self.images, "data:image/svg+xml": self.charts}[kind].append(image)
         if tag not in _VOID:
             self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        pass  # of SVG
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -57,7 +55,7 @@ class Page(html.parser.HTMLParser):
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """As little work as will do: few samples, and programs that training has compiled."""
-    monkeypatch.setattr(exhibits, "_AMONG", 20)
+    monkeypatch.setattr(images, "_AMONG", 20)
     one = parallel.make_mesh(1)
     monkeypatch.setattr(parallel, "make_mesh", lambda: one)
     return one
@@ -107,8 +105,8 @@ def workdirs(tmp_path_factory, net):
 def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
     outs = [tmp_path / "report.html", tmp_path / "results.json"]
     table = compare.run(workdirs, outs)
-    page = Page(outs[0].read_text())
-    assert page.headings == [
+    shown = Page(outs[0].read_text())
+    assert shown.headings == [
         "In short",
         "Numbers",
         "Class by class",
@@ -121,7 +119,7 @@ def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
     ]
     content = json.loads(outs[1].read_text())
     [numbers] = content["tables"]
-    text = "".join(page.text)
+    text = "".join(shown.text)
     for group in numbers["groups"]:
         for value in group["values"].values():
             assert ", ".join(map(str, value["values"])) in text
@@ -129,8 +127,9 @@ def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
     assert [(group["name"], group["step"]) for group in numbers["groups"]] == [("d", 4), ("c", 4)]
     assert numbers["protocol"]["weights"][:12] in text
     # Grids and interpolations of both, four strips of neighbours each, ten classes of two columns.
-    assert len(page.images) == 2 + 2 + 2 * 4 + 10 * 2
-    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    assert len(shown.images) == 2 + 2 + 2 * 4 + 10 * 2
+    sources = [image["src"] for image in (*shown.images, *shown.charts)]
+    assert all(re.match("data:image/(png|svg[+]xml);base64,", source) for source in sources)
     assert "src=" not in re.sub('src="data:[^"]*"', "", outs[0].read_text())
     assert "<script" not in outs[0].read_text()
     assert len(outs[0].with_suffix(".csv").read_text().splitlines()) == 1 + sum(
@@ -143,31 +142,31 @@ def test_without_pictures_neither_checkpoints_nor_data_are_touched(workdirs, tmp
     monkeypatch.delattr(run_folder, "restore")
     out = tmp_path / "report.html"
     compare.run(workdirs, [out], pictures=False)
-    page = Page(out.read_text())
-    assert page.images == [] and "Samples" not in page.headings
-    assert {"Numbers", "Class by class"} <= set(page.headings)
+    shown = Page(out.read_text())
+    assert shown.images == [] and "Samples" not in shown.headings
+    assert {"Numbers", "Class by class"} <= set(shown.headings)
 
 
 def test_what_cannot_be_shown_is_said_in_a_sentence(workdirs, tmp_path, monkeypatch):
     def no_data(self, split):
         raise UserError("There is no data to be had.")
 
-    monkeypatch.setattr(compare.Reference, "source", no_data)
+    monkeypatch.setattr(images.Reference, "source", no_data)
     compare.run(workdirs, [tmp_path / "report.html"])
-    page = Page((tmp_path / "report.html").read_text())
-    assert page.text.count("There is no data to be had.") == 2  # by class, and neighbours
-    assert len(page.images) == 2 + 2 + 10
+    shown = Page((tmp_path / "report.html").read_text())
+    assert shown.text.count("There is no data to be had.") == 2  # by class, and neighbours
+    assert len(shown.images) == 2 + 2 + 10
 
 
 def test_a_cyclegan_has_numbers_and_translations_and_no_empty_section(cycle_run, tmp_path):
     out = tmp_path / "report.html"
     assert "cycle_a ↓" in compare.run([cycle_run], [out])
-    page = Page(out.read_text())
-    [translations] = page.images
+    shown = Page(out.read_text())
+    [translations] = shown.images
     assert int(translations["width"]) > 8 * 128  # eight columns, as in training
     of_noise = {"Class by class", "Samples", "Nearest neighbours", "Interpolations"}
-    assert "Translations" in page.headings and not of_noise & set(page.headings)
-    assert "Data: photographs, 32×32×3." in page.text
+    assert "Translations" in shown.headings and not of_noise & set(shown.headings)
+    assert "Data: photographs, 32×32×3." in shown.text
 
 
 def test_what_a_run_folder_says_is_text_in_the_page(cycle_run, tmp_path):
@@ -199,63 +198,34 @@ def test_what_a_run_folder_says_is_text_in_the_page(cycle_run, tmp_path):
 def test_the_shape_of_images_is_text_too():
     info = DataInfo(1, ("<b>", 32, 3))
     run = SimpleNamespace(info=info, data_set="<i>", name="<u>", config=SimpleNamespace(seed=0))
-    page = report._introduction([SimpleNamespace(name="<s>", runs=[run])])
-    assert "&lt;b&gt;×32×3" in page and not re.search("<[bisu]>[×(]", page)
+    groups = [SimpleNamespace(name="<s>", runs=[run])]
+    empty = dict.fromkeys(("in_short", "classes", "pictures", "losses", "differing"))
+    content = {"tables": [], "left_out": []}
+    text = page.render(
+        "comparison.html", groups=groups, title="<u>", content=content, curves=[], **empty
+    )
+    assert "&lt;b&gt;×32×3" in text and not re.search("<[isu]>|<b>×", text)
 
 
 def test_neighbours_of_samples_that_are_in_the_data_are_themselves(workdirs, few):
     """A generator that repeats images must be seen to."""
     [group] = read(workdirs[:1])
     sampler = sampling.load(group.runs[0].workdir)
-    known = sampler.sample(20, seed=exhibits.SEED)
+    known = sampler.sample(20, seed=images.SEED)
     source = Source(known, None, (), (32, 32, 1))
-    reference = compare.Reference(group.runs[0].config, few, source)
-    strips = exhibits.memories(sampler, group.runs[0], reference)
+    reference = images.Reference(group.runs[0].config, few, source)
+    strips = images.nearest_neighbours(sampler, group.runs[0], reference)
     assert strips.labels == ["generated", "nearest real", "next", "next"]
     generated, nearest, following, _ = (np.asarray(x, int) for x in strips.pictures)
     assert np.abs(generated - nearest).max() <= 1 < np.abs(generated - following).max()
 
 
 def test_real_images_stand_beside_their_class():
-    images = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
-    source = Source(images, np.arange(40, dtype=np.int32) % 2, ("even", "odd"), (4, 4, 1))
-    for number, strip in enumerate(exhibits.real_by_class(source).values()):
-        inner = np.asarray(strip)[3, 3 :: 4 + 2, 0][: exhibits.EACH]
-        assert (inner % 2 == number).all() and len(set(inner)) == exhibits.EACH
-
-
-def test_a_chart_puts_points_where_their_numbers_are():
-    curve = [Point(0, 1.0, 0.0, 2.0), Point(100, 3.0, 2.0, 4.0)]
-    drawn = charts.chart(
-        "a < b", {"second": curve, "first": [Point(50, 4.0, 4.0, 4.0)]}, ["first", "second"]
-    )
-    Page(drawn)
-    assert "a &lt; b" in drawn and "a < b" not in drawn
-    line = re.search('<polyline points="(.*?)" .*?stroke="(.*?)"', drawn)
-    (x0, y0), (x1, y1) = (map(float, pair.split(",")) for pair in line[1].split())
-    heights = {
-        text: float(y) - 4
-        for y, text in re.findall(r'y="([\d.]+)" text-anchor="end">([\d.]+)', drawn)
-    }
-    assert (y0, y1) == pytest.approx((heights["1"], heights["3"]), abs=0.1)
-    assert line[2] == charts.COLOURS[1]
-    dot = re.search('<circle cx="(.*?)" cy="(.*?)"', drawn)
-    assert float(dot[1]) == pytest.approx((x0 + x1) / 2, abs=0.1)
-    assert float(dot[2]) == pytest.approx(heights["4"], abs=0.1)
-
-
-@pytest.mark.parametrize(
-    "low, high, expected",
-    [
-        (0, 37_500, [0, 10_000, 20_000, 30_000, 40_000]),
-        (0.12, 0.58, [0.0, 0.2, 0.4, 0.6]),
-        (-1.0, 1.0, [-1.0, -0.5, 0.0, 0.5, 1.0]),
-        (5.0, 5.0, [2.0, 4.0, 6.0, 8.0]),
-        (0.0, 0.0, [-1.0, -0.5, 0.0, 0.5, 1.0]),
-    ],
-)
-def test_ticks_are_round_and_enclose_the_numbers(low, high, expected):
-    assert charts.ticks(low, high) == pytest.approx(expected)
+    grey = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    source = Source(grey, np.arange(40, dtype=np.int32) % 2, ("even", "odd"), (4, 4, 1))
+    for number, strip in enumerate(images.real_by_class(source).values()):
+        inner = np.asarray(strip)[3, 3 :: 4 + 2, 0][: images.EACH]
+        assert (inner % 2 == number).all() and len(set(inner)) == images.EACH
 
 
 @pytest.mark.parametrize(
@@ -270,7 +240,7 @@ def test_ticks_are_round_and_enclose_the_numbers(low, high, expected):
 def test_a_wrong_out_is_refused_before_pictures_are_made(
     workdirs, tmp_path, out, sentence, monkeypatch
 ):
-    monkeypatch.setattr(compare, "_pictures", None)
+    monkeypatch.setattr(images, "of_groups", None)
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=sentence):
@@ -303,3 +273,16 @@ def test_the_command_prints_a_table_or_one_sentence(workdirs, tmp_path):
     wrong = command(workdirs[0], tmp_path)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: There is no run in") and wrong.stderr.count("\n") == 1
+
+
+def test_what_draws_and_what_holds_tables_is_imported_only_when_needed():
+    heavy = "{'jinja2', 'matplotlib', 'pandas', 'flax'}"
+    code = f"import sys; from gans.reports import compare; print({heavy} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.stdout == "set()\n", result.stderr

@@ -1,28 +1,12 @@
-"""A comparison as plain data, and what is written of it in words, as Markdown and as CSV.
-
-The plain data is what `experiments.compare --out=results.json` writes: `tables`, one for each
-protocol, and `left_out`, sentences on what is in none. Of a table `groups` stand in their order,
-the first being the one whose numbers the others' `differences` are to. All its numbers have six
-digits.
-"""
+"""Numbers, sentences and tables as a person reads them: in Markdown, and in the cells of a page."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired
+from typing import Any
 
-import pydantic
-from typing_extensions import TypedDict
-
-from gans.errors import UserError
-from gans.files import reading
-from gans.files.reading import Number
-from gans.reports.comparing import Table, better, short
-from gans.reports.groups import Group
+from gans.reports.plain import Comparison, Difference, GroupNumbers, Table, Value
 
 ARROWS = {"lower": "↓", "higher": "↑", "near 1": "→ 1", "": ""}
 NONE = "–"
@@ -40,113 +24,9 @@ _LABELS = {
     "averaged": "Parameters",
     "seed": "Seed of the samples",
 }
-_FIELDS = ("table", "group", "seeds", "step", "metric", "better", "mean", "deviation", "count")
-_FIELDS += ("difference", "low", "high", "values")
-
-Plain = Mapping[str, Any]
 
 
-class _Value(TypedDict):
-    mean: Number | None
-    deviation: Number | None
-    count: int
-    values: NotRequired[list[Number | None]]
-
-
-class _Difference(TypedDict):
-    value: Number | None
-    low: Number | None
-    high: Number | None
-
-
-class _Group(TypedDict):
-    name: str
-    runs: list[str]
-    seeds: list[int]
-    step: int | None
-    values: dict[str, _Value]
-    differences: dict[str, _Difference]
-    classes: dict[str, dict[str, _Value]]
-
-
-class _Table(TypedDict):
-    protocol: dict[str, Any]
-    versions: list[str]
-    cautions: list[str]
-    metrics: dict[str, Literal["lower", "higher", "near 1", ""]]
-    real: dict[str, Number]
-    groups: Annotated[list[_Group], pydantic.Field(min_length=1)]
-
-
-class _Content(TypedDict):
-    tables: list[_Table]
-    left_out: list[str]
-
-
-def read(path: Path) -> Plain:
-    """The plain data of an earlier comparison.
-
-    Raises:
-      UserError: the file cannot be read, or holds something else.
-    """
-    try:
-        return reading.read_json(path, _Content)
-    except UserError as error:
-        raise UserError(f"{error} It must be one that experiments.compare wrote.") from None
-
-
-def digest(tables: Sequence[Table], left_out: Sequence[str]) -> dict[str, Any]:
-    """The plain data of a comparison."""
-    return {"tables": [_plain(table) for table in tables], "left_out": list(left_out)}
-
-
-def _plain(table: Table) -> dict[str, Any]:
-    real = {metric: table.real(metric) for metric in table.metrics}
-    return {
-        "protocol": dict(table.protocol),
-        "versions": list(table.versions),
-        "cautions": list(table.cautions),
-        "metrics": {metric: better(metric) for metric in table.metrics},
-        "real": {metric: _number(x) for metric, x in real.items() if x is not None},
-        "groups": [_plain_group(table, group) for group in table.groups],
-    }
-
-
-def _plain_group(table: Table, group: Group) -> dict[str, Any]:
-    values, differences = {}, {}
-    for metric in table.metrics:
-        if summary := table.summary(group.name, metric):
-            values[metric] = _plain_tuple(summary)
-            values[metric]["values"] = [_number(x) for x in table.values[group.name][metric]]
-        difference = table.difference(group.name, metric)
-        if difference and group is not table.groups[0]:
-            differences[metric] = _plain_tuple(difference)
-    return {
-        "name": group.name,
-        "runs": [run.name for run in group.runs],
-        "seeds": list(group.seeds),
-        "step": table.steps.get(group.name),
-        "values": values,
-        "differences": differences,
-        "classes": {
-            label: {metric: _plain_tuple(summary) for metric, summary in each.items()}
-            for label, each in table.by_class(group.name).items()
-        },
-    }
-
-
-def _plain_tuple(numbers: NamedTuple) -> dict[str, Any]:
-    return {name: _number(x) for name, x in numbers._asdict().items()}
-
-
-def _number(x: float | None) -> float | None:
-    """With six digits; None also for what is not finite, which JSON does not have."""
-    if x is None or isinstance(x, int):
-        return x
-    return float(f"{x:.6g}") if math.isfinite(x) else None
-
-
-def mean(value: Plain | None) -> tuple[str, str]:
+def mean(value: Value | None) -> tuple[str, str]:
     """A mean and its deviation, as many digits of the one as the other makes worth reading."""
     if value is None:
         return NONE, ""
@@ -158,7 +38,7 @@ def mean(value: Plain | None) -> tuple[str, str]:
     return written(middle, spread), f"±{_SPACE}{written(spread, spread)}"
 
 
-def change(value: Plain | None) -> tuple[str, str]:
+def change(value: Difference | None) -> tuple[str, str]:
     """A difference with its sign, and its interval."""
     if value is None or value["value"] is None:
         return NONE, ""
@@ -189,7 +69,7 @@ def _places(x: float, digits: int) -> int:
     return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if x else digits - 1
 
 
-def protocol(table: Plain) -> list[tuple[str, str]]:
+def protocol(table: Table) -> list[tuple[str, str]]:
     """What was done to find the numbers, as labels and values."""
     known = table["protocol"]
     order = [name for name in dict.fromkeys([*_LABELS, *known]) if name in known]
@@ -208,11 +88,23 @@ def protocol(table: Plain) -> list[tuple[str, str]]:
     return [*rows, ("Versions", ", ".join(table["versions"]))]
 
 
+def short(value: Any) -> str:
+    """A value of a protocol; of a hash its beginning."""
+    text = f"{value:,}" if type(value) is int else str(value)
+    is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")
+    return f"{text[:12]}…" if is_hash else text
+
+
+def count(number: int, noun: str) -> str:
+    """As in "1 seed" and "2 seeds"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _list(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items))
 
 
-def in_short(table: Plain) -> list[str]:
+def in_short(table: Table) -> list[str]:
     """What the table says, a sentence for each group beside the first, and on classes."""
     first, *others = table["groups"]
     found = [_verdict(first["name"], group, table["metrics"]) for group in others]
@@ -228,7 +120,7 @@ def in_short(table: Plain) -> list[str]:
     return found
 
 
-def _verdict(first: str, group: Plain, metrics: Mapping[str, str]) -> str:
+def _verdict(first: str, group: GroupNumbers, metrics: Mapping[str, str]) -> str:
     """In which metrics a group is better than the first, and in which worse."""
     names: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
     for metric, way in metrics.items():
@@ -246,7 +138,7 @@ def _verdict(first: str, group: Plain, metrics: Mapping[str, str]) -> str:
     return f"{group['name']} against {first}: {'; '.join(parts)}."
 
 
-def markdown(content: Plain) -> str:
+def comparison(content: Comparison) -> str:
     """The tables, their protocols below them."""
     parts = []
     for table in content["tables"]:
@@ -256,7 +148,7 @@ def markdown(content: Plain) -> str:
     return "\n\n".join([*parts, *content["left_out"]]) + "\n"
 
 
-def _rows(table: Plain) -> Iterator[list[str]]:
+def _rows(table: Table) -> Iterator[list[str]]:
     """Of the Markdown table, the head first."""
     metrics = table["metrics"]
     yield ["", *(f"{metric} {ARROWS[way]}".strip() for metric, way in metrics.items())]
@@ -271,7 +163,7 @@ def _rows(table: Plain) -> Iterator[list[str]]:
         yield [f"{group['name']} − {table['groups'][0]['name']}, 95% interval", *cells]
 
 
-def counted(group: Plain) -> str:
+def counted(group: GroupNumbers) -> str:
     """How many seeds have numbers; as in "2 to 3" if not all have all metrics."""
     counts = {value["count"] for value in group["values"].values()} or {0}
     return " to ".join(map(str, sorted({min(counts), max(counts)})))
@@ -287,25 +179,3 @@ def aligned(rows: list[list[str]]) -> list[str]:
     )
     rule = " | ".join("-" * width for width in widths)
     return [f"| {line} |" for line in (head, rule, *body)]
-
-
-def as_csv(content: Plain) -> str:
-    """A row for each table, group and metric."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for number, table in enumerate(content["tables"], 1):
-        for group in table["groups"]:
-            for metric, value in group["values"].items():
-                difference = group["differences"].get(metric, {})
-                row = {"table": number, "group": group["name"], "step": group["step"]}
-                row |= {"metric": metric, "better": table["metrics"][metric], **value}
-                row |= {
-                    "seeds": " ".join(map(str, group["seeds"])),
-                    "values": " ".join(map(str, value["values"])),
-                    "difference": difference.get("value"),
-                    "low": difference.get("low"),
-                    "high": difference.get("high"),
-                }
-                writer.writerow(row)
-    return text.getvalue()
