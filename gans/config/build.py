@@ -145,10 +145,22 @@ def experiment(config: ConfigDict) -> Experiment:
     made = of_run(config)
     made.optimizers()
     _ = made.evaluators
+    _check_best(config)
     find("previews", config.preview.name)
     load = find("data", f"{config.data.name}.load")
     schema.check_types(load, "data", wanted(load, config.data))
     return made
+
+
+def _check_best(config: ConfigDict) -> None:
+    metric, way = config.checkpoint.best, config.checkpoint.best_is
+    if metric and metric.partition("/")[0] not in config.evaluators:
+        raise UserError(
+            f"checkpoint.best is {metric!r}: it must name an entry of evaluators and one of its "
+            f"values, as in quality/fcd; there are {', '.join(config.evaluators) or 'none'}."
+        )
+    if metric and way not in ("lowest", "highest"):
+        raise UserError(f"checkpoint.best_is is {way!r}: it must be lowest or highest.")
 
 
 def of_run(config: ConfigDict) -> Experiment:

@@ -90,12 +90,5 @@ def keeping(workdir: Path, config: ConfigDict) -> Iterator[Best | None]:
     if not metric:
         yield None
         return
-    if metric.partition("/")[0] not in config.evaluators:
-        raise UserError(
-            f"checkpoint.best is {metric!r}: it must name an entry of evaluators and one of its "
-            f"values, as in quality/fcd; there are {', '.join(config.evaluators) or 'none'}."
-        )
-    if way not in ("lowest", "highest"):
-        raise UserError(f"checkpoint.best_is is {way!r}: it must be lowest or highest.")
     with Checkpoints(workdir / FOLDER, keep=1) as checkpoints:
         yield Best(checkpoints, metric, way == "highest")

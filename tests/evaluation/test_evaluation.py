@@ -110,10 +110,10 @@ def test_a_resumed_run_knows_what_was_best(tmp_path):
         ("quality/fcd", "least", "must be lowest or highest"),
     ],
 )
-def test_a_wrong_best_is_an_error(config, tmp_path, best_, is_, message):
+def test_a_wrong_best_is_an_error_before_data_is_read(config, best_, is_, message):
     config.checkpoint.update(best=best_, best_is=is_)
-    with pytest.raises(UserError, match=message), best.keeping(tmp_path, config):
-        pass
+    with pytest.raises(UserError, match=message):
+        build.experiment(config)
 
 
 @pytest.fixture(scope="module")

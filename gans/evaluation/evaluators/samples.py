@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 from gans.config import build
 from gans.core.types import Game
 from gans.data.source import DataInfo
+from gans.errors import UserError
 from gans.evaluation.evaluators import comparisons
 from gans.evaluation.evaluators.findings import Findings
 from gans.evaluation.subject import Looking, Reference, Subject, require_latent
@@ -36,6 +38,9 @@ class Samples:
     ):
         self.looking = Looking(net, weights, num_fake, num_real, split, averaged, seed)
         self._compare = {name: build.find("evaluators", name) for name in comparisons}
+        for name, compare in self._compare.items():
+            if not inspect.isfunction(compare):
+                raise UserError(f"comparisons has {name!r}, which is no function of two views.")
 
     def prepare(self, game: Game, info: DataInfo, reference: Reference) -> None:
         """Raises UserError unless the game makes samples and the network can be loaded."""

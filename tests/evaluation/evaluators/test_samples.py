@@ -95,6 +95,8 @@ def test_mistakes_are_known_before_training(parts, weights):
         evaluator("nowhere.npz").prepare(build.game(config), info, reference)
     with pytest.raises(UserError, match="There is no gans.evaluation.evaluators.comparisons.fid"):
         evaluator(weights, ("fid",))
+    with pytest.raises(UserError, match="'samples.Samples', which is no function of two views"):
+        Samples(comparisons=("samples.Samples",), weights=weights)
 
 
 def test_what_too_few_images_do_not_allow_is_left_out_and_said(parts, weights):
