@@ -179,8 +179,8 @@ def create_state(
       remat: as in `NetState`, for all networks.
     """
     run_key, draw_key, *net_keys = jax.random.split(key, 2 + len(nets))
-    given = {"step": jnp.zeros((), jnp.int32), **game.draw(draw_key, batch)}
-    inputs = game.inputs(batch, given)
+    extras = {"step": jnp.zeros((), jnp.int32), **game.draw(draw_key, batch)}
+    inputs = game.inputs(batch, extras)
     keys = dict(zip(sorted(nets), net_keys, strict=True))
     decays, warmups = ema_decays or {}, ema_warmups or {}
 

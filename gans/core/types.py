@@ -19,7 +19,7 @@ Metrics = dict[str, jax.Array]
 Nets = Mapping[str, Any]
 """A `gans.core.state.NetState` under each network's name."""
 
-Given = Mapping[str, jax.Array]
+Extras = Mapping[str, jax.Array]
 """Inputs of an iteration besides the batch: `step`, the number of iterations done, and under names
 that the game chooses its random draws (latent vectors, PRNG keys) and the images that earlier
 players made."""
@@ -48,7 +48,7 @@ class Outcome:
     terms: Metrics
     nets: Nets
     metrics: Metrics = dataclasses.field(default_factory=dict)
-    made: Given = dataclasses.field(default_factory=dict)
+    made: Extras = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Player:
       name: what its metrics are logged under.
       nets: names of the networks it moves; all others are constants to it.
       terms: names of the terms its loss is the weighted sum of.
-      loss: `loss(nets, batch, given) -> Outcome`, a pure function.
-      recall: `recall(memory, given) -> (memory, given)`, called before the loss. It reads the
+      loss: `loss(nets, batch, extras) -> Outcome`, a pure function.
+      recall: `recall(memory, extras) -> (memory, extras)`, called before the loss. It reads the
         game's memory and adds to it: CycleGAN's discriminators swap new fakes for older ones
-        there. Where devices share a batch, `given` has this device's images, and the memory must
+        there. Where devices share a batch, `extras` has this device's images, and the memory must
         come out the same on every device: see `gans.ops.axis`.
       every: the player moves once in this many iterations, from the first on. In between its
         networks stay as they are, and what it would make is zero. Its metrics are zero then, and
@@ -73,8 +73,8 @@ class Player:
     name: str
     nets: tuple[str, ...]
     terms: tuple[str, ...]
-    loss: Callable[[Nets, Batch, Given], Outcome]
-    recall: Callable[[Memory, Given], tuple[Memory, Given]] = lambda memory, given: (memory, given)
+    loss: Callable[[Nets, Batch, Extras], Outcome]
+    recall: Callable[[Memory, Extras], tuple[Memory, Extras]] = lambda *both: both
     every: int = 1
 
 
@@ -114,10 +114,10 @@ class Game:
     Attributes:
       rounds: groups of players, which move one group after the other. The players of a round move
         together: all their gradients are taken at the parameters that the round began with.
-      draw: `draw(key, batch) -> Given`, the randomness of one iteration, shared by all players.
+      draw: `draw(key, batch) -> Extras`, the randomness of one iteration, shared by all players.
         `gans.ops.axis.normal` draws this device's share of what one device would draw for the
         whole batch.
-      inputs: `inputs(batch, given) -> {net: arguments}`, the arguments that each network's
+      inputs: `inputs(batch, extras) -> {net: arguments}`, the arguments that each network's
         parameters are created with. An entry may also be a function `nets -> arguments`; it is
         given the networks that were created from plain arguments.
       summary: `summary(metrics) -> Metrics`, the few numbers worth a progress line.
@@ -135,8 +135,8 @@ class Game:
     """
 
     rounds: tuple[tuple[Player, ...], ...]
-    draw: Callable[[jax.Array, Batch], Given]
-    inputs: Callable[[Batch, Given], Mapping[str, Arguments | Callable[[Nets], Arguments]]]
+    draw: Callable[[jax.Array, Batch], Extras]
+    inputs: Callable[[Batch, Extras], Mapping[str, Arguments | Callable[[Nets], Arguments]]]
     summary: Callable[[Metrics], Metrics]
     makes: Latent | Mapping[str, Translation] = dataclasses.field(default_factory=dict, hash=False)
     logits: Callable[[Nets, Batch], jax.Array] | None = None

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gans.core.state import GanState
-from gans.core.types import Batch, Game, Given, Metrics, Nets, Player
+from gans.core.types import Batch, Extras, Game, Metrics, Nets, Player
 from gans.ops import axis
 
 
@@ -30,14 +30,14 @@ def update(
     """
     with axis.mapped(axis_name):
         noise = game.draw(jax.random.fold_in(state.key, state.step), batch)
-        given, weights = {"step": state.step, **noise}, game.weigh(state.weights, state.step)
+        extras, weights = {"step": state.step, **noise}, game.weigh(state.weights, state.step)
         nets, memory, metrics = state.nets, state.memory, {}
         for players in game.rounds:
             moves = {}
             for player in players:
-                memory, given = player.recall(memory, given)
-                moved, report, made = take_turn(player, nets, weights, batch, given)
-                moves, given = {**moves, **moved}, {**given, **made}
+                memory, extras = player.recall(memory, extras)
+                moved, report, made = take_turn(player, nets, weights, batch, extras)
+                moves, extras = {**moves, **moved}, {**extras, **made}
                 metrics |= {f"{player.name}/{name}": value for name, value in report.items()}
             nets = {**nets, **moves}
         memory = game.after(memory, metrics)
@@ -45,27 +45,27 @@ def update(
 
 
 def take_turn(
-    player: Player, nets: Nets, weights: Metrics, batch: Batch, given: Given
-) -> tuple[Nets, Metrics, Given]:
+    player: Player, nets: Nets, weights: Metrics, batch: Batch, extras: Extras
+) -> tuple[Nets, Metrics, Extras]:
     """The player's move, if it is its turn in this iteration: see `Player.every`."""
-    go = functools.partial(move, player, nets, weights, batch, given)
+    go = functools.partial(move, player, nets, weights, batch, extras)
     if player.every == 1:
         return go()
 
-    def moving() -> tuple[Nets, Metrics, Given]:
+    def moving() -> tuple[Nets, Metrics, Extras]:
         moved, report, made = go()
         return moved, {name: player.every * value for name, value in report.items()}, made
 
-    def waiting() -> tuple[Nets, Metrics, Given]:
+    def waiting() -> tuple[Nets, Metrics, Extras]:
         _, *rest = jax.tree.map(jnp.zeros_like, jax.eval_shape(moving))
         return {name: nets[name] for name in player.nets}, *rest
 
-    return jax.lax.cond(given["step"] % player.every == 0, moving, waiting)
+    return jax.lax.cond(extras["step"] % player.every == 0, moving, waiting)
 
 
 def move(
-    player: Player, nets: Nets, weights: Metrics, batch: Batch, given: Given
-) -> tuple[Nets, Metrics, Given]:
+    player: Player, nets: Nets, weights: Metrics, batch: Batch, extras: Extras
+) -> tuple[Nets, Metrics, Extras]:
     """One optimizer step of one player on `sum(weight * term)`, all other networks held fixed.
 
     Returns:
@@ -74,7 +74,7 @@ def move(
 
     def loss(params):
         own = {name: nets[name].replace(params=params[name]) for name in player.nets}
-        outcome = player.loss({**nets, **own}, batch, given)
+        outcome = player.loss({**nets, **own}, batch, extras)
         weighted = {f"{name}_weighted": weights[name] * x for name, x in outcome.terms.items()}
         total = sum(weighted.values())
         report = {"loss": total, **outcome.terms, **weighted, **outcome.metrics}

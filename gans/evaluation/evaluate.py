@@ -54,11 +54,11 @@ def run(
     made = build.of_run(_changed(config, changes))
     info = run_folder.read_info(workdir)
     reference = Reference(config, parallel.make_mesh())
-    judge = runner.Judge(made, info, reference)
-    judge.prepare()
+    evaluation = runner.EvaluationRunner(made, info, reference)
+    evaluation.prepare()
     for step in steps:
         restored = run_folder.restore(workdir, made, info, step)
-        for line in judge.run(restored.state.nets, restored.step):
+        for line in evaluation.run(restored.state.nets, restored.step):
             yield evaluation_record.in_words(line)
             yield from (f"  {caution}" for caution in line["protocol"].get("cautions", ()))
             append_lines(workdir / evaluation_record.FILE, [line])

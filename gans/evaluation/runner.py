@@ -18,7 +18,7 @@ from gans.evaluation.evaluators.findings import Findings, Missing
 from gans.evaluation.subject import Reference, Subject
 
 
-class Judge:
+class EvaluationRunner:
     """The evaluators of an experiment, and when each is due.
 
     Args:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from gans.core.state import NetState
-from gans.core.types import Batch, Game, Given, Latent, Metrics, Nets, Outcome, Player
+from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
 from gans.errors import UserError
 from gans.games.judge import verdict
 from gans.games.latent import generate
@@ -29,15 +29,15 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
     `adversarial` and `class_made` of `generator`.
     """
 
-    def d_real(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def d_real(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         del noise
         return _judged(nets["discriminator"], batch["image"], batch, adversarial, real=True)
 
-    def d_fake(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def d_fake(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         images = generate(nets, batch, noise)
         return _judged(nets["discriminator"], images, batch, adversarial, real=False)
 
-    def generator(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def generator(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         images, net = nets["generator"](noise["latent"], batch["label"])
         (logits, classes), _ = nets["discriminator"](images)
         terms = {
@@ -46,10 +46,10 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
         }
         return Outcome(terms, {"generator": net}, {"class_accuracy": _found(classes, batch)})
 
-    def draw(key: jax.Array, batch: Batch) -> Given:
+    def draw(key: jax.Array, batch: Batch) -> Extras:
         return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
 
-    def inputs(batch: Batch, noise: Given) -> Mapping[str, tuple[jax.Array, ...]]:
+    def inputs(batch: Batch, noise: Extras) -> Mapping[str, tuple[jax.Array, ...]]:
         return {
             "generator": (noise["latent"], batch["label"]),
             "discriminator": (batch["image"],),

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 from gans.core.state import NetState
 from gans.core.types import (
     Batch,
+    Extras,
     Game,
-    Given,
     Memory,
     Metrics,
     Nets,
@@ -73,8 +73,8 @@ def game(
         fake, net = net(images, key=key)
         return fake, own, net
 
-    def generators(nets: Nets, batch: Batch, given: Given) -> Outcome:
-        a, b, key = batch["a"], batch["b"], given["dropout"]
+    def generators(nets: Nets, batch: Batch, extras: Extras) -> Outcome:
+        a, b, key = batch["a"], batch["b"], extras["dropout"]
         fake_b, same_b, ab = translated(nets["generator_ab"], a, b, key[0])
         fake_a, same_a, ba = translated(nets["generator_ba"], b, a, key[1])
         cycled_a, ba = ba(fake_b, key=key[2])
@@ -95,10 +95,10 @@ def game(
             made={"fake_a": fake_a, "fake_b": fake_b},
         )
 
-    def discriminators(nets: Nets, batch: Batch, given: Given) -> Outcome:
+    def discriminators(nets: Nets, batch: Batch, extras: Extras) -> Outcome:
         terms, judges, metrics = {}, {}, {}
         for domain, name in zip("ab", DISCRIMINATORS, strict=True):
-            images, fakes = batch[domain], given[f"fake_{domain}"]
+            images, fakes = batch[domain], extras[f"fake_{domain}"]
             of_real, of_fake, judges[name] = together(nets[name], images, fakes)
             real = verdict(of_real, adversarial=adversarial, real=True)
             fake = verdict(of_fake, adversarial=adversarial, real=False)
@@ -152,25 +152,25 @@ def create_pools(size: int, batch: Batch) -> Memory:
     return {fakes: memory.create(size, batch[domain].shape[1:]) for fakes, domain in FAKES.items()}
 
 
-def recall(pools: Memory, given: Given) -> tuple[Memory, Given]:
+def recall(pools: Memory, extras: Extras) -> tuple[Memory, Extras]:
     """Exchanges the fakes with the pools, where there are any."""
-    keys = dict(zip(FAKES, given["pool"], strict=True))
+    keys = dict(zip(FAKES, extras["pool"], strict=True))
     kept, fakes = {}, {}
     for name, pool in pools.items():
-        kept[name], fakes[name] = memory.query(pool, given[name], keys[name])
-    return kept, {**given, **fakes}
+        kept[name], fakes[name] = memory.query(pool, extras[name], keys[name])
+    return kept, {**extras, **fakes}
 
 
-def draw(key: jax.Array, batch: Batch) -> Given:
+def draw(key: jax.Array, batch: Batch) -> Extras:
     """A key for each forward pass of a generator, and for each pool; the same on every device."""
     del batch
     dropout_key, pool_key = jax.random.split(key)
     return {"dropout": jax.random.split(dropout_key, 4), "pool": jax.random.split(pool_key)}
 
 
-def inputs(batch: Batch, given: Given) -> Mapping[str, tuple[jax.Array, ...]]:
+def inputs(batch: Batch, extras: Extras) -> Mapping[str, tuple[jax.Array, ...]]:
     """Every network takes images."""
-    del given
+    del extras
     nets = zip(GENERATORS + DISCRIMINATORS, "abab", strict=True)
     return {name: (batch[domain],) for name, domain in nets}
 

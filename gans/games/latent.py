@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from gans.core.types import Batch, Game, Given, Latent, Metrics, Nets, Outcome, Player
+from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
 from gans.games.judge import judge
 from gans.losses.adversarial import Adversarial
 from gans.ops import axis
@@ -29,7 +29,7 @@ def joint(*, adversarial: Adversarial, latent_dim: int) -> Game:
     Loss terms: `real` and `fake` of the discriminator, `adversarial` of the generator.
     """
 
-    def discriminator(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def discriminator(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         real, net = judge(
             nets["discriminator"],
             batch["image"],
@@ -69,7 +69,7 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
     The summary's `d_loss` is half the sum of the first two, as the tutorials print it.
     """
 
-    def d_real(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def d_real(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         del noise
         real, net = judge(
             nets["discriminator"],
@@ -82,7 +82,7 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
             {"real": real["loss"]}, {"discriminator": net}, {"accuracy": real["accuracy"]}
         )
 
-    def d_fake(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def d_fake(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         images = generate(nets, batch, noise)
         fake, net = judge(
             nets["discriminator"], images, *condition(batch), adversarial=adversarial, real=False
@@ -109,16 +109,16 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
 def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
     """What both forms share: the noise, the generator's move, and how networks are first called."""
 
-    def draw(key: jax.Array, batch: Batch) -> Given:
+    def draw(key: jax.Array, batch: Batch) -> Extras:
         return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
 
-    def generator(nets: Nets, batch: Batch, noise: Given) -> Outcome:
+    def generator(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         images, net = nets["generator"](noise["latent"], *condition(batch))
         logits, _ = nets["discriminator"](images, *condition(batch))
         loss = jnp.mean(adversarial.generator(logits))
         return Outcome({"adversarial": loss}, {"generator": net})
 
-    def inputs(batch: Batch, noise: Given) -> Mapping[str, tuple[jax.Array, ...]]:
+    def inputs(batch: Batch, noise: Extras) -> Mapping[str, tuple[jax.Array, ...]]:
         label = condition(batch)
         return {
             "generator": (noise["latent"], *label),
@@ -145,7 +145,7 @@ def condition(batch: Batch) -> tuple[jax.Array, ...]:
     return (batch["label"],) if "label" in batch else ()
 
 
-def generate(nets: Nets, batch: Batch, noise: Given) -> jax.Array:
+def generate(nets: Nets, batch: Batch, noise: Extras) -> jax.Array:
     """Images `[B, H, W, C]` of the generator in training mode, its statistics left alone."""
     images, _ = nets["generator"](noise["latent"], *condition(batch))
     return images

@@ -86,7 +86,7 @@ class Loop:
         last = step == train.num_steps
         is_sampled = last or is_due(before, step, train.sample_every)
         save = last or is_due(before, step, every)
-        evaluators = self._setup.judge.due(before, step, last)
+        evaluators = self._setup.evaluation.due(before, step, last)
         return Boundary(
             step,
             metrics,

@@ -70,7 +70,7 @@ class Recorder:
         program = setup.program
         self._config, self._info = program.config, program.info
         self._summary, self._preview = program.experiment.game.summary, setup.preview
-        self._judge, self._watch = setup.judge, watch
+        self._evaluation, self._watch = setup.evaluation, watch
         self._checkpoints, self._best = run.checkpoints, run.best
         self._writer, self._progress = run.writer, run.progress
         # Sums over the steps since the last line of metrics, and how many they are.
@@ -193,7 +193,7 @@ class Recorder:
         """Evaluates, and keeps what is best; False if a signal came before the end."""
         try:
             with self._watch.abandoning():
-                lines = self._judge.run(state.nets, step, evaluators)
+                lines = self._evaluation.run(state.nets, step, evaluators)
         except Abandoned:
             return False
         if self._best is not None:

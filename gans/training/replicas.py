@@ -193,7 +193,7 @@ def _train(
 ) -> tuple[Loop, dict[int, UserError]]:
     """Trains; gives the loop at its end, and why runs failed, by number."""
     state, positions = _start_or_resume(together.program, alone, [run.checkpoints for run in runs])
-    together.judge.prepare()
+    together.evaluation.prepare()
     first = positions[0]["iteration"]
     failed: dict[int, UserError] = {}
     for k, run in enumerate(runs):

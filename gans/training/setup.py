@@ -15,7 +15,7 @@ from gans.core.state import GanState, NetState
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.evaluation.runner import Judge
+from gans.evaluation.runner import EvaluationRunner
 from gans.evaluation.subject import Reference
 from gans.training import program
 from gans.training.program import Program
@@ -31,7 +31,7 @@ class Setup:
       show: `nets -> images`, the compiled preview.
       snapshot: the compiled function `snapshot` below.
       reference: the real images that evaluators compare with.
-      judge: runs the evaluators.
+      evaluation: runs the evaluators.
     """
 
     program: Program
@@ -39,7 +39,7 @@ class Setup:
     show: Callable
     snapshot: Callable
     reference: Reference
-    judge: Judge
+    evaluation: EvaluationRunner
 
 
 def set_up(
@@ -70,7 +70,7 @@ def set_up(
         show=jax.jit(lambda nets: preview(parallel.gathered(nets, mesh)), out_shardings=everywhere),
         snapshot=jax.jit(snapshot, out_shardings=(made.shardings, everywhere)),
         reference=reference,
-        judge=Judge(experiment, made.info, reference),
+        evaluation=EvaluationRunner(experiment, made.info, reference),
     )
 
 

@@ -90,7 +90,7 @@ def run(
 def _train(setup: Setup, run: OpenRun) -> Loop:
     """Trains to the end, or until asked to stop."""
     state, position = _start_or_resume(setup.program, run.checkpoints)
-    setup.judge.prepare()
+    setup.evaluation.prepare()
     first = position["iteration"]
     progress = progress_of(setup.program, run.workdir.name, first, shown=hosts.is_first())
     run.begin(first, progress)

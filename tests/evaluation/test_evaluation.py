@@ -38,7 +38,7 @@ def judge(**every):
 
 def judge_of(evaluators):
     experiment = build.Experiment(ConfigDict({"evaluators": evaluators}), None, {})
-    return runner.Judge(experiment, DataInfo(1, (8, 8, 3)), None)
+    return runner.EvaluationRunner(experiment, DataInfo(1, (8, 8, 3)), None)
 
 
 def test_evaluators_are_due_at_their_steps_and_at_the_end():

@@ -289,7 +289,7 @@ class Evaluating(_Generating):
     def __init__(self, case: Case):
         self._cache = tempfile.TemporaryDirectory()
         os.environ["XDG_CACHE_HOME"] = self._cache.name
-        from gans.evaluation.runner import Judge
+        from gans.evaluation.runner import EvaluationRunner
         from gans.evaluation.subject import Reference
 
         super().__init__(case)
@@ -297,12 +297,12 @@ class Evaluating(_Generating):
         source = build.data_source(config.data)
         info = source.info(config.data.labels)
         reference = Reference(config, parallel.make_mesh(config.mesh.data), source)
-        self._judge = Judge(self.experiment, info, reference)
-        self._judge.prepare()
+        self._evaluation = EvaluationRunner(self.experiment, info, reference)
+        self._evaluation.prepare()
         self._names = [name for name, spec in config.evaluators.items() if spec.every_steps > 0]
 
     def iteration(self) -> None:
-        self._judge.run(self.nets, 0, self._names)
+        self._evaluation.run(self.nets, 0, self._names)
 
 
 TASKS = {

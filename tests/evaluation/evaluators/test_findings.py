@@ -47,7 +47,7 @@ def test_what_left_nothing_out_notes_no_more_than_cautions():
 def lines(evaluator):
     """The record of an evaluator that returns, or raises, what it is given."""
     experiment = build.Experiment(ConfigDict({"evaluators": {}}), None, {})
-    judge = runner.Judge(experiment, DataInfo(1, (8, 8, 3)), None)
+    judge = runner.EvaluationRunner(experiment, DataInfo(1, (8, 8, 3)), None)
     judge._evaluators = {"quality": evaluator}
     return judge.run({}, 7)
 
