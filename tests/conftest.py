@@ -40,13 +40,14 @@ class QuickCompiler:
     _FLAG = " --xla_cpu_use_fusion_emitters=false"
 
     def __init__(self):
-        self._options, self._flags = compiler.get_compile_options, os.environ["XLA_FLAGS"]
-        self._added = {}
+        self._flags, self._added = os.environ["XLA_FLAGS"], {}
         try:
             jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=self._OPTION)
-        except jax.errors.JaxRuntimeError:
-            self._OPTION, self._FLAG = {}, ""  # this XLA has but one way
-        compiler.get_compile_options = self._get
+            self._options = compiler.get_compile_options
+        except (AttributeError, jax.errors.JaxRuntimeError):
+            self._OPTION, self._FLAG = {}, ""  # another version, which has but one way
+        else:
+            compiler.get_compile_options = self._get
 
     def _get(self, *args, env_options_overrides=None, **options):
         added = self._added | (env_options_overrides or {})
