@@ -10,9 +10,7 @@ from gans.parallel.chunks import (
     ToBatch,
     jit_chunk,
     loop_chunk,
-    pmap_step,
     scan_chunk,
-    shard_map_step,
 )
 from gans.parallel.mesh import (
     DATA,
@@ -44,11 +42,9 @@ __all__ = [
     "largest",
     "loop_chunk",
     "make_mesh",
-    "pmap_step",
     "put",
     "replicated",
     "scan_chunk",
-    "shard_map_step",
     "share",
     "share_out",
     "shardings",

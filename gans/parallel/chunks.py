@@ -1,7 +1,7 @@
 """The compiled forms of a training step.
 
-The default form is `jax.jit` over a mesh whose one axis splits the batch, and under `fsdp` the
-networks; on one device it is plain `jit`. The `shard_map` and `pmap` forms do the same by hand.
+`jax.jit` over a mesh whose one axis splits the batch, and under `fsdp` the networks; on one device
+it is plain `jit`. `gans.core.update` may be mapped by hand as well, with `axis_name`.
 """
 
 from __future__ import annotations
@@ -118,31 +118,3 @@ def _whole_batch(feed: Any, mesh: Mesh, split: PartitionSpec) -> Any:
         return feed
     sharding = NamedSharding(mesh, split)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), feed)
-
-
-def shard_map_step(step: Step, mesh: Mesh) -> Step:
-    """A step given `axis_name=DATA`, for whole batches that the devices of the mesh share."""
-    return jax.jit(
-        jax.shard_map(
-            step,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(DATA)),
-            out_specs=(PartitionSpec(), PartitionSpec()),
-            # With the check on, pmean of gradients leaves them too large by the number of devices.
-            check_vma=False,
-        )
-    )
-
-
-def pmap_step(step: Step, devices: list[jax.Device]) -> Step:
-    """A step given `axis_name=DATA`, for whole batches that `jax.pmap` splits over devices."""
-    mapped = jax.pmap(
-        step, axis_name=DATA, in_axes=(None, 0), out_axes=(None, None), devices=devices
-    )
-
-    def run(state, batch):
-        count = len(devices)
-        shares = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
-        return mapped(state, shares)
-
-    return run

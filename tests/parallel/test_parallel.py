@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from by_hand import pmap_step, shard_map_step
 from closeness import assert_no_further, exactly, of_layer
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -180,12 +181,12 @@ def run_jit_chunk(made, chunk=parallel.jit_chunk, fsdp=False):
 
 FORMS = {
     "pmap": lambda made: run_steps(
-        parallel.pmap_step(made.step(parallel.DATA), jax.devices()[:DEVICES]),
+        pmap_step(made.step(parallel.DATA), jax.devices()[:DEVICES]),
         made.fresh(),
         made.feed,
     ),
     "shard_map": lambda made: run_steps(
-        parallel.shard_map_step(made.step(parallel.DATA), parallel.make_mesh(DEVICES)),
+        shard_map_step(made.step(parallel.DATA), parallel.make_mesh(DEVICES)),
         made.fresh(),
         made.feed,
     ),
