@@ -40,11 +40,11 @@ def test_numbers_and_derivatives_are_unchanged_whatever_the_anchor(x, number):
             assert_no_further(found, expected, exact)
 
 
-def test_nothing_is_fused_across_it_as_it_is_across_a_barrier(x):
+def test_nothing_is_fused_across_it(x):
     def fused(between):
         """How many of the compiled program's parts both multiply and add arrays."""
         text = jax.jit(sums(between)).lower(x, x).compile().as_text()
         return sum(" multiply(" in part and " add(" in part for part in text.split("\n\n"))
 
-    assert fused(lambda arrays, _: jax.lax.optimization_barrier(arrays)) == 1
+    assert fused(lambda arrays, _: arrays) == 1  # as without it
     assert fused(materialise) == 0

@@ -15,8 +15,8 @@ def materialise(arrays: Arrays, anchor: jax.Array) -> Arrays:
     """Computes `arrays` once and stores them before any consumer runs.
 
     XLA:CPU duplicates cheap producers into every consumer; for a two-stage transform that
-    recomputes stage one per output. `jax.lax.optimization_barrier` is dropped before fusion, but
-    XLA never fuses across a loop, so the arrays are wrapped in a loop with zero iterations. The
+    recomputes stage one per output. jax 0.10 drops `jax.lax.optimization_barrier` before fusion,
+    but XLA never fuses across a loop, so the arrays are wrapped in a loop with zero iterations. The
     trip count depends on `anchor`, a runtime value, so the compiler cannot remove the loop.
 
     Args:
