@@ -18,13 +18,14 @@ import optax
 from ml_collections import ConfigDict
 
 from gans.config import ranges, schema
-from gans.config.names import call, find, wanted
+from gans.config.names import call, check, find, wanted
 from gans.core import optim, weights
 from gans.core.state import GanState, create_state
 from gans.core.types import Game, Metrics
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
+from gans.files import reading
 from gans.losses import adversarial
 from gans.losses.adversarial import Adversarial
 
@@ -95,7 +96,7 @@ class Experiment:
         wants of the `game`, the facts about the data (`info`) and the `test` images.
         """
         make = find("previews", self.config.preview.name)
-        known = wanted(make, {"game": self.game, "info": info, "test": test})
+        known = wanted(make, dict(zip(_OF_PREVIEWS, (self.game, info, test), strict=True)))
         return call(make, "preview", known | _fields(self.config.preview))
 
     def keeps_average(self) -> bool:
@@ -112,13 +113,14 @@ class Experiment:
             fields["learning_rate"] = rates[section]
         players = self.game.players
         places = tuple(i for i, player in enumerate(players, 1) if net in player.nets)
-        moves = sum(1 / player.every for player in players if net in player.nets)
+        steps = self.config.train.num_steps
+        moves = sum(-(-steps // player.every) for player in players if net in player.nets)
         if spec.get("shared_count", False):
             fields["turns"] = optim.Turns(places, len(players))
         if isinstance(spec.name, str) and "." in spec.name:
             fields["name"] = find("optimizers", fields["name"])
         # A schedule counts the network's own moves, of which an iteration may have two.
-        return optim.optimizer(**fields, num_steps=int(self.config.train.num_steps * moves))
+        return optim.optimizer(**fields, num_steps=moves)
 
     def _sections(self) -> dict[str, str]:
         """The section of `optim` for each network: its own, or that of the player who moves it.
@@ -146,9 +148,11 @@ def experiment(config: ConfigDict) -> Experiment:
     made.optimizers()
     _ = made.evaluators
     _check_best(config)
-    find("previews", config.preview.name)
+    make = find("previews", config.preview.name)
+    later = wanted(make, dict.fromkeys(_OF_PREVIEWS, object()))  # what the data will make known
+    check(make, "preview", later | _fields(config.preview))
     load = find("data", f"{config.data.name}.load")
-    schema.check_types(load, "data", wanted(load, config.data))
+    check(load, "data", wanted(load, config.data))
     return made
 
 
@@ -206,8 +210,9 @@ def _weigh(config: ConfigDict) -> Callable[[Metrics, jax.Array], Metrics]:
     Raises:
       UserError: `loss.schedule` is of a term that has no weight, or is no such schedule.
     """
-    factors = {}
-    for term, spec in config.loss.get("schedule", {}).items():
+    factors, schedule = {}, config.loss.get("schedule", ConfigDict()).to_dict()
+    reading.check(schedule, dict[str, dict[str, Any]], "loss.schedule")
+    for term, spec in schedule.items():
         if term not in config.loss.weights:
             raise UserError(f"loss.schedule.{term} is of a term that loss.weights does not have.")
         fields = {"steps": config.train.num_steps, **spec}
@@ -252,6 +257,7 @@ def fitting() -> Iterator[None]:
 
 
 _NOT_ITS = ("ema_decay", "ema_warmup", "shared_count")  # fields of `optim` for others
+_OF_PREVIEWS = ("game", "info", "test")  # what previews are given besides their fields
 _OF_ALL = ("name", "every_steps")  # fields of `evaluators` that no evaluator takes
 
 

@@ -108,6 +108,16 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
     """Calls with the fields of one config section.
 
     Raises:
+      UserError: see `check`.
+    """
+    check(function, path, fields)
+    return function(**fields)
+
+
+def check(function: Any, path: str, fields: Mapping[str, Any]) -> None:
+    """Compares the fields of one config section with a function's parameters.
+
+    Raises:
       UserError: a field is unknown, the nearest known one being named, one is lacking, or a value
         is of another type than the function wants.
     """
@@ -125,7 +135,6 @@ def call(function: Any, path: str, fields: Mapping[str, Any]) -> Any:
             f"another {path}.name, or a config made for this one."
         )
     schema.check_types(function, path, fields)
-    return function(**fields)
 
 
 def wanted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,3 +71,17 @@ def test_a_function_is_no_network_and_no_game(config):
     config.nets.discriminator.name = "doubling.resize"
     with pytest.raises(UserError, match="doubling"):
         build.nets(config)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("colums", "preview.name has no field 'colums': did you mean 'columns'"),
+        ("latent_dim", "preview.name has no field 'latent_dim'"),
+    ],
+)
+def test_a_field_that_a_preview_does_not_have_is_known_without_data(config, field, message):
+    with config.unlocked():
+        config.preview[field] = 3
+    with pytest.raises(UserError, match=message):
+        build.experiment(config)

@@ -185,6 +185,26 @@ def test_a_config_schedules_a_weight_over_the_whole_run(config):
         config.loss.schedule = {"cycle": {"name": "linear"}}
     with pytest.raises(UserError, match="loss.schedule.cycle is of a term that loss.weights"):
         build.experiment(config)
+    with config.unlocked():
+        config.loss.schedule = {"fake": "linear"}
+    with pytest.raises(
+        UserError, match="loss.schedule.fake is 'linear': it should be a valid dict"
+    ):
+        build.experiment(config)
+
+
+def test_a_falling_learning_rate_ends_with_the_moves_of_a_player(config, monkeypatch):
+    lengths = {}
+    monkeypatch.setattr(
+        build.optim, "optimizer", lambda name, num_steps, **_: lengths.setdefault(num_steps)
+    )
+    config.train.num_steps = 10
+    made = build.of_run(config)
+    (judge,), (generator,) = made.game.rounds
+    rounds = (judge,), (dataclasses.replace(generator, every=3),)
+    game = dataclasses.replace(made.game, rounds=rounds)
+    dataclasses.replace(made, game=game).optimizers()
+    assert sorted(lengths) == [4, 10]  # in iterations 0, 3, 6 and 9
 
 
 def test_a_network_may_be_made_for_what_others_give():
