@@ -7,6 +7,7 @@ the class, of real and of generated images alike.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -17,9 +18,8 @@ from gans.core.state import NetState
 from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
 from gans.errors import UserError
 from gans.games.judge import verdict
-from gans.games.latent import generate
+from gans.games.latent import draw, generate
 from gans.losses.adversarial import Adversarial
-from gans.ops import axis
 
 
 def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
@@ -46,9 +46,6 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
         }
         return Outcome(terms, {"generator": net}, {"class_accuracy": _found(classes, batch)})
 
-    def draw(key: jax.Array, batch: Batch) -> Extras:
-        return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
-
     def inputs(batch: Batch, noise: Extras) -> Mapping[str, tuple[jax.Array, ...]]:
         return {
             "generator": (noise["latent"], batch["label"]),
@@ -71,7 +68,7 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
     )
     return Game(
         rounds=tuple((player,) for player in players),
-        draw=draw,
+        draw=functools.partial(draw, latent_dim),
         inputs=inputs,
         summary=summary,
         makes=Latent("generator", latent_dim),

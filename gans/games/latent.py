@@ -12,6 +12,7 @@ mode everywhere.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -109,9 +110,6 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
 def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
     """What both forms share: the noise, the generator's move, and how networks are first called."""
 
-    def draw(key: jax.Array, batch: Batch) -> Extras:
-        return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
-
     def generator(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         images, net = nets["generator"](noise["latent"], *condition(batch))
         logits, _ = nets["discriminator"](images, *condition(batch))
@@ -132,12 +130,17 @@ def _game(players, adversarial: Adversarial, latent_dim: int, summary) -> Game:
     players = (*players, Player("generator", ("generator",), ("adversarial",), generator))
     return Game(
         rounds=tuple((player,) for player in players),
-        draw=draw,
+        draw=functools.partial(draw, latent_dim),
         inputs=inputs,
         summary=summary,
         makes=Latent("generator", latent_dim),
         logits=logits,
     )
+
+
+def draw(latent_dim: int, key: jax.Array, batch: Batch) -> Extras:
+    """A normal latent vector `[B, latent_dim]` for each image of the batch, under "latent"."""
+    return {"latent": axis.normal(key, (len(batch["image"]), latent_dim))}
 
 
 def condition(batch: Batch) -> tuple[jax.Array, ...]:
