@@ -27,7 +27,7 @@ def run(config: ConfigDict, workdir: str | Path, files: Mapping[str, str | Path]
     Args:
       config: of an experiment that translates images.
       workdir: the folder, absent or empty.
-      files: state dicts by network: see `weight_files.load` and `pytorch.convert`.
+      files: state dicts by network: see `weight_files.load` and `pytorch_weights.convert`.
 
     Raises:
       UserError: the folder is in use, or a file does not fit the config; nothing is written.

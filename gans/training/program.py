@@ -55,7 +55,7 @@ class Program:
     @property
     def shardings(self) -> GanState:
         """The sharding of each array of the state."""
-        return jax.tree.map(lambda x: x.sharding, self.shapes)
+        return shardings(self.shapes)
 
 
 def make(
@@ -88,14 +88,26 @@ def make(
     )
     if resident is None:
         resident = parallel.put(pipeline.resident, parallel.replicated(mesh))
-    lives = jax.tree.map(lambda x: x.sharding, shapes)
     step = functools.partial(update, game=experiment.game)
-    chunk = parallel.jit_chunk(step, pipeline.batch, mesh, lives)
+    chunk = parallel.jit_chunk(step, pipeline.batch, mesh, shardings(shapes))
 
     def advance(state: GanState, feed: Feed) -> tuple[GanState, Metrics]:
         return chunk(state, resident, feed)
 
     return Program(experiment, info, mesh, begin, shapes, pipeline, resident, advance)
+
+
+def placed(shapes: GanState, mesh: parallel.Devices, *, fsdp: bool) -> GanState:
+    """An abstract state, each array with its sharding: see `gans.parallel.shardings`."""
+    lives = parallel.shardings(shapes, mesh, fsdp=fsdp)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes, lives
+    )
+
+
+def shardings(shapes: GanState) -> GanState:
+    """The sharding of each array of an abstract state."""
+    return jax.tree.map(lambda x: x.sharding, shapes)
 
 
 def _initialisation(
@@ -113,13 +125,10 @@ def _initialisation(
     parallel.check_memory(shapes)
     if any(0 in leaf.shape for leaf in jax.tree.leaves(shapes.nets)):
         raise UserError("The networks do not fit: one of them has a layer without features.")
-    lives = parallel.shardings(shapes, mesh, fsdp=experiment.config.mesh.fsdp)
-    shapes = jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes, lives
-    )
+    shapes = placed(shapes, mesh, fsdp=experiment.config.mesh.fsdp)
     kind = jax.tree.structure(shapes)
 
     def begin(key: jax.Array) -> GanState:
         return jax.tree.unflatten(kind, jaxpr_as_fun(traced)(key))
 
-    return jax.jit(begin, out_shardings=lives), shapes
+    return jax.jit(begin, out_shardings=shardings(shapes)), shapes

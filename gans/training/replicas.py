@@ -35,7 +35,7 @@ from gans.runs.open_run import OpenRun
 from gans.runs.writers import say
 from gans.training import stopping
 from gans.training.loop import Loop
-from gans.training.program import Program
+from gans.training.program import Program, placed, shardings
 from gans.training.recorder import Boundary, Recorder
 from gans.training.setup import Setup, set_up, snapshot
 from gans.training.train import Interrupted, progress_of
@@ -134,15 +134,12 @@ def _side_by_side(alone: Sequence[Setup], mesh: parallel.Devices) -> Setup:
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((len(alone), *x.shape), x.dtype), first.shapes
     )
-    lives = parallel.shardings(shapes, mesh, fsdp=first.config.mesh.fsdp)
+    shapes = placed(shapes, mesh, fsdp=first.config.mesh.fsdp)
+    lives = shardings(shapes)
     chunk, everywhere = parallel.jit_chunk(step, to_batch, mesh, lives), parallel.replicated(mesh)
     program = dataclasses.replace(
         first,
-        shapes=jax.tree.map(
-            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            shapes,
-            lives,
-        ),
+        shapes=shapes,
         pipeline=_Pipelines(pipelines),
         advance=lambda state, feed: chunk(state, first.resident, feed),
     )
