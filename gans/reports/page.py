@@ -40,7 +40,8 @@ def comparison(groups: Sequence[Group], content: Comparison, pictures: Pictures 
         groups=groups,
         names=names,
         content=content,
-        in_short=[x for table in content["tables"] for x in markdown.in_short(table)],
+        # Two protocols may say the same.
+        in_short=dict.fromkeys(x for table in content["tables"] for x in markdown.in_short(table)),
         classes=_classes(content["tables"][0], pictures),
         pictures=pictures,
         side=groups[0].runs[0].info.image_shape[1],

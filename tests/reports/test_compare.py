@@ -18,7 +18,7 @@ from gans.data.source import DataInfo, Source
 from gans.errors import UserError
 from gans.evaluation.features import classifier
 from gans.inference import sampling
-from gans.reports import collect, compare, images, page
+from gans.reports import collect, compare, groups, images, page, tables
 from gans.reports.groups import read
 from gans.runs import run_folder
 from gans.training import train
@@ -136,6 +136,13 @@ def test_the_page_has_every_section_and_every_number(workdirs, tmp_path):
         len(group["values"]) for group in numbers["groups"]
     )
     assert compare.run([outs[1]], []) == table
+
+
+def test_what_two_protocols_say_alike_is_said_once(workdirs):
+    found = groups.read(workdirs)
+    content = tables.rounded(tables.compare(found))
+    text = page.comparison(found, content | {"tables": content["tables"] * 2}, None)
+    assert text.count("a difference may be chance") == 1
 
 
 def test_without_pictures_neither_checkpoints_nor_data_are_touched(workdirs, tmp_path, monkeypatch):
