@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from gans.config import ranges, schema
 from gans.config.names import call, check, find, wanted
-from gans.core import optim, weights
+from gans.core import optim, schedules
 from gans.core.state import GanState, create_state
 from gans.core.types import Game, Metrics
 from gans.data.source import DataInfo, Source
@@ -216,7 +216,7 @@ def _weigh(config: ConfigDict) -> Callable[[Metrics, jax.Array], Metrics]:
         if term not in config.loss.weights:
             raise UserError(f"loss.schedule.{term} is of a term that loss.weights does not have.")
         fields = {"steps": config.train.num_steps, **spec}
-        factors[term] = call(weights.schedule, f"loss.schedule.{term}", fields)
+        factors[term] = call(schedules.schedule, f"loss.schedule.{term}", fields)
 
     def weigh(given: Metrics, step: jax.Array) -> Metrics:
         return {**given, **{term: given[term] * factor(step) for term, factor in factors.items()}}

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from gans.config.build import Experiment
-from gans.core.schedule import is_due
+from gans.core.due import is_due
 from gans.core.state import NetState
 from gans.data.source import DataInfo
 from gans.evaluation.evaluators.findings import Findings, Missing

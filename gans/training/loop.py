@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import jax
 import numpy as np
 
-from gans.core.schedule import is_due
+from gans.core.due import is_due
 from gans.core.state import GanState
 from gans.core.types import Metrics
 from gans.data.pipeline import Feed

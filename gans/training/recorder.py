@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gans.core.schedule import is_due
+from gans.core.due import is_due
 from gans.core.state import GanState
 from gans.core.types import Metrics
 from gans.errors import UserError

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from gans.config import build
-from gans.core import weights
+from gans.core import schedules
 from gans.core.state import create_state
 from gans.core.types import Game, Outcome, Player
 from gans.core.update import update
@@ -141,7 +141,7 @@ def test_memory_follows_the_metrics_of_an_iteration():
 
 
 def test_weights_follow_their_schedule_and_the_state_keeps_what_it_was_given():
-    factor = weights.schedule("linear", steps=4, begin=1.0, end=0.0)
+    factor = schedules.schedule("linear", steps=4, begin=1.0, end=0.0)
     played = game(
         player("often", "a"), weigh=lambda given, step: {"pull": given["pull"] * factor(step)}
     )
@@ -163,7 +163,7 @@ def test_weights_follow_their_schedule_and_the_state_keeps_what_it_was_given():
     ],
 )
 def test_schedules_of_weights(fields, expected):
-    factor = weights.schedule(**fields, steps=4)
+    factor = schedules.schedule(**fields, steps=4)
     np.testing.assert_allclose([factor(step) for step in range(5)], expected, atol=1e-6)
     assert float(factor(9)) == pytest.approx(expected[-1], abs=1e-6)
 

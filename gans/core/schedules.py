@@ -1,4 +1,4 @@
-"""Schedules of the weights of loss terms: factors that follow the iterations done."""
+"""Schedules: values that follow the iterations, or the moves of a network, that are done."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gans.errors import UserError
 def schedule(
     name: str, *, steps: int, begin: float = 1.0, end: float = 1.0, warmup: int = 0
 ) -> Callable[[jax.Array], jax.Array | float]:
-    """The factor of a term's weight, of the iterations done.
+    """A value as a function of the steps done, such as a factor of a loss term's weight.
 
     Args:
-      name: "constant", "linear", or "cosine", of which the last falls slowly at first and at last
+      name: "constant", "linear", or "cosine", of which the last moves slowly at first and at last
         (Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5, without restarts).
-      steps: iterations from `begin` to `end`, those of `warmup` included; `end` from then on.
-      begin: the factor at first.
-      end: the factor at last.
-      warmup: iterations in which the factor first rises linearly from 0 to `begin`.
+      steps: from `begin` to `end`, those of `warmup` included; `end` from then on.
+      begin: the value at first.
+      end: the value at last.
+      warmup: steps in which the value first rises linearly from 0 to `begin`.
 
     Raises:
       UserError: there is no schedule of that name.
