@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -66,5 +67,24 @@ def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
       key: the same on every device.
       shape: `(rows of this device, ...)`.
     """
+    return _drawn(functools.partial(jax.random.normal, key), shape)
+
+
+def uniform(
+    key: jax.Array, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0
+) -> jax.Array:
+    """As `normal`, numbers in [low, high)."""
+    draw = functools.partial(jax.random.uniform, key, minval=low, maxval=high)
+    return _drawn(draw, shape)
+
+
+def integers(key: jax.Array, shape: tuple[int, ...], low: int, high: int) -> jax.Array:
+    """As `normal`, int32 in [low, high)."""
+    draw = functools.partial(jax.random.randint, key, minval=low, maxval=high)
+    return _drawn(draw, shape)
+
+
+def _drawn(draw: Callable[[tuple[int, ...]], jax.Array], shape: tuple[int, ...]) -> jax.Array:
+    """This device's rows of what is drawn for the whole batch."""
     rows, *rest = shape
-    return own(jax.random.normal(key, (total(rows), *rest)), rows)
+    return own(draw(shape=(total(rows), *rest)), rows)

@@ -235,15 +235,31 @@ def test_the_pools_were_filled_and_something_was_swapped():
         assert (np.asarray(pool.images) != np.asarray(state.memory[name].images)).any(), name
 
 
+# Each of a key and a shape, and the draw of the whole batch that it must be, to the bit.
+DRAWS = {
+    "normal": (axis.normal, jax.random.normal),
+    "uniform": (
+        lambda *both: axis.uniform(*both, -0.5, 2.0),
+        lambda *both: jax.random.uniform(*both, minval=-0.5, maxval=2.0),
+    ),
+    "integers": (
+        lambda *both: axis.integers(*both, -4, 5),
+        lambda *both: jax.random.randint(*both, -4, 5),
+    ),
+}
+
+
 @pytest.mark.as_in_use
+@pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("form", ["pmap", "shard_map"])
-def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
+def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form, draw):
     key, shape = jax.random.key(3), (BATCH, 5)
-    whole = np.asarray(axis.normal(key, shape))
+    ours, theirs = DRAWS[draw]
+    whole = np.asarray(theirs(key, shape))
 
     def share(images):
         with axis.mapped(parallel.DATA):
-            return axis.normal(key, (len(images), shape[1]))
+            return ours(key, (len(images), shape[1]))
 
     images = jnp.zeros((BATCH, 1))
     if form == "pmap":
@@ -257,11 +273,12 @@ def test_the_noise_of_the_devices_is_that_of_one_bit_for_bit(form):
 
 
 @pytest.mark.as_in_use
-def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit():
-    key = jax.random.key(3)
+@pytest.mark.parametrize("draw", DRAWS)
+def test_noise_under_jit_on_a_mesh_is_that_of_one_device_bit_for_bit(draw):
+    key, (ours, theirs) = jax.random.key(3), DRAWS[draw]
     split = NamedSharding(parallel.make_mesh(DEVICES), PartitionSpec(parallel.DATA))
-    draw = jax.jit(lambda k: axis.normal(k, (BATCH, 5)), out_shardings=split)
-    np.testing.assert_array_equal(draw(key), axis.normal(key, (BATCH, 5)))
+    found = jax.jit(lambda k: ours(k, (BATCH, 5)), out_shardings=split)(key)
+    np.testing.assert_array_equal(found, theirs(key, (BATCH, 5)))
 
 
 @pytest.mark.parametrize("form", ["loop_chunk", "scan_chunk"])
