@@ -67,16 +67,21 @@ class Discriminator(nn.Module):
     """Images to one logit: strided convolutions, then dense layers on the flattened features.
 
     Attributes:
-      features: channels of each convolution; the first is not normalised.
+      features: channels of each convolution.
       strides: stride of each convolution.
       hidden_features: widths of dense ReLU layers between the features, to which the
         label is appended, and the logit.
+      normalise: whether batch normalisation follows every convolution but the first. Penalties on
+        the gradient of an image ask for none: one image's logit would depend on the others.
+      spectral: whether all kernels are divided by their spectral norm (arXiv:1802.05957).
       dtype: of the computation.
     """
 
     features: Sequence[int] = (32, 64, 128, 256)
     strides: Sequence[int] = (2, 2, 2, 1)
     hidden_features: Sequence[int] = ()
+    normalise: bool = True
+    spectral: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -97,8 +102,8 @@ class Discriminator(nn.Module):
         if label is not None:
             x = jnp.concatenate([x, label.astype(x.dtype)], axis=-1)
         for features in self.hidden_features:
-            x = nn.relu(Dense(features, dtype=self.dtype)(x))
-        return Dense(1, dtype=self.dtype)(x).astype(jnp.float32)
+            x = nn.relu(_dense(self, features)(x))
+        return _dense(self, 1)(x).astype(jnp.float32)
 
 
 class ProjectionDiscriminator(nn.Module):
@@ -107,11 +112,13 @@ class ProjectionDiscriminator(nn.Module):
     Miyato and Koyama 2018, arXiv:1802.05637, equation 3: each class has a learned vector.
 
     Attributes:
-      features, strides, dtype: as of `Discriminator`.
+      features, strides, normalise, spectral, dtype: as of `Discriminator`.
     """
 
     features: Sequence[int] = (32, 64, 128, 256)
     strides: Sequence[int] = (2, 2, 2, 1)
+    normalise: bool = True
+    spectral: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -127,9 +134,9 @@ class ProjectionDiscriminator(nn.Module):
           ValueError: `features` and `strides` differ in length.
         """
         x = _flat_features(self, image, train=train)
-        of_class = Dense(x.shape[-1], use_bias=False, dtype=self.dtype)(label)
+        of_class = _dense(self, x.shape[-1], use_bias=False)(label)
         match = jnp.sum((of_class * x).astype(jnp.float32), axis=-1, keepdims=True)
-        return Dense(1, dtype=self.dtype)(x).astype(jnp.float32) + match
+        return _dense(self, 1)(x).astype(jnp.float32) + match
 
 
 class AuxiliaryDiscriminator(nn.Module):
@@ -139,12 +146,14 @@ class AuxiliaryDiscriminator(nn.Module):
 
     Attributes:
       classes: how many there are.
-      features, strides, dtype: as of `Discriminator`.
+      features, strides, normalise, spectral, dtype: as of `Discriminator`.
     """
 
     classes: int
     features: Sequence[int] = (32, 64, 128, 256)
     strides: Sequence[int] = (2, 2, 2, 1)
+    normalise: bool = True
+    spectral: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -159,23 +168,25 @@ class AuxiliaryDiscriminator(nn.Module):
           ValueError: `features` and `strides` differ in length.
         """
         x = _flat_features(self, image, train=train)
-        real, classes = (Dense(n, dtype=self.dtype)(x) for n in (1, self.classes))
+        real, classes = (_dense(self, n)(x) for n in (1, self.classes))
         return real.astype(jnp.float32), classes.astype(jnp.float32)
 
 
-def _flat_features(
-    net: Discriminator | ProjectionDiscriminator | AuxiliaryDiscriminator,
-    image: jax.Array,
-    *,
-    train: bool,
-) -> jax.Array:
+_Net = Discriminator | ProjectionDiscriminator | AuxiliaryDiscriminator
+
+
+def _flat_features(net: _Net, image: jax.Array, *, train: bool) -> jax.Array:
     """`[B, D]`: what the strided convolutions make of images, normalised from the second on."""
     if len(net.features) != len(net.strides):
         raise ValueError(f"features {net.features} and strides {net.strides} differ in length")
     x = image
     for i, (features, stride) in enumerate(zip(net.features, net.strides, strict=True)):
-        x = Conv(features, (3, 3), strides=stride, dtype=net.dtype)(x)
-        if i > 0:
+        x = Conv(features, (3, 3), strides=stride, spectral=net.spectral, dtype=net.dtype)(x)
+        if net.normalise and i > 0:
             x = BatchNorm(dtype=net.dtype)(x, train=train)
         x = nn.leaky_relu(x, 0.2)
     return x.reshape(len(x), -1)
+
+
+def _dense(net: _Net, features: int, *, use_bias: bool = True) -> Dense:
+    return Dense(features, use_bias=use_bias, spectral=net.spectral, dtype=net.dtype)

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gans.ops import axis, normalisation, upsample
+from gans.ops import axis, normalisation, spectral, upsample
 from gans.ops.convolution import Padding, convolution
 
 
@@ -33,6 +33,7 @@ class Conv(nn.Module):
         width alike.
       feature_group_count: groups of channels, each of which makes its share of the features alone.
       use_bias: whether a bias is added.
+      spectral: whether the kernel is divided by its norm: see `_of_norm_one`.
       kernel_init: of the kernel, `[h, w, C / groups, F]`.
       dtype: of the computation.
 
@@ -47,6 +48,7 @@ class Conv(nn.Module):
     kernel_dilation: int = 1
     feature_group_count: int = 1
     use_bias: bool = True
+    spectral: bool = False
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     dtype: Any = jnp.float32
 
@@ -58,7 +60,8 @@ class Conv(nn.Module):
                 f"{channels} channels and {self.features} features are not both multiples of "
                 f"{groups} groups"
             )
-        x, kernel, bias = _parameters(self, x, (*self.kernel_size, channels // groups))
+        shape = (*self.kernel_size, channels // groups)
+        x, kernel, bias = _parameters(self, x, shape, normalise=self.spectral)
         return convolution(
             x,
             kernel,
@@ -70,7 +73,61 @@ class Conv(nn.Module):
         )
 
 
-Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
+class Dense(nn.Module):
+    """A linear map of the last axis: `[..., C] -> [..., F]`, with Keras' defaults.
+
+    https://keras.io/api/layers/core_layers/dense
+
+    Attributes:
+      features: of the output, F.
+      use_bias: whether a bias is added.
+      spectral: whether the kernel is divided by its norm: see `_of_norm_one`.
+      kernel_init: of the kernel, `[C, F]`.
+      dtype: of the computation.
+    """
+
+    features: int
+    use_bias: bool = True
+    spectral: bool = False
+    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x, kernel, bias = _parameters(self, x, x.shape[-1:], normalise=self.spectral)
+        y = jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
+        return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+class Embed(nn.Module):
+    """A learned vector for each class: `[B, classes] -> [B, F]`.
+
+    Attributes:
+      features: of a vector, F.
+      spectral: whether the table is divided by its norm: see `_of_norm_one`.
+      embedding_init: of the table, `[classes, F]`.
+      dtype: of the computation.
+    """
+
+    features: int
+    spectral: bool = False
+    embedding_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, label: jax.Array) -> jax.Array:
+        """The vectors of one-hot labels."""
+        table = self.param("embedding", self.embedding_init, (label.shape[-1], self.features))
+        if self.spectral:
+            table = _of_norm_one(self, table, table)
+        return _rows(*nn.dtypes.promote_dtype(label, table, dtype=self.dtype))
+
+
+def _rows(label: jax.Array, table: jax.Array) -> jax.Array:
+    """The rows `[B, F]` of a table `[classes, F]` that one-hot labels `[B, classes]` choose."""
+    # Accelerators would else round the table to fewer bits before they multiply it by 1.
+    return jnp.dot(label, table, precision=jax.lax.Precision.HIGHEST)
+
 
 # CycleGAN's, of every kernel (arXiv:1703.10593, appendix 7.1).
 NORMAL = nn.initializers.normal(0.02)
@@ -89,6 +146,20 @@ def check_multiple(image: jax.Array, multiple: int) -> None:
             f"images of {height}x{width} pixels cannot be halved and doubled to the same size "
             f"again, height and width must be multiples of {multiple}"
         )
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """Each 2x2 pixels of `[B, H, W, C]` as one, their mean.
+
+    Raises:
+      ValueError: height or width are odd.
+    """
+    batch, height, width, channels = x.shape
+    if height % 2 or width % 2:
+        raise ValueError(
+            f"images of {height}x{width} pixels cannot be halved, height and width must be even"
+        )
+    return jnp.mean(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
 
 
 class UpsampleConv(nn.Module):
@@ -142,13 +213,43 @@ class ConvTranspose(nn.Module):
 
 
 def _parameters(
-    layer: Conv | UpsampleConv | ConvTranspose, x: jax.Array, shape: tuple[int, int, int]
+    layer: Conv | Dense | UpsampleConv | ConvTranspose,
+    x: jax.Array,
+    shape: tuple[int, ...],
+    *,
+    normalise: bool = False,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Declares a kernel `[*shape, F]` and a bias; `x` and both in the layer's dtype."""
     kernel = layer.param("kernel", layer.kernel_init, (*shape, layer.features))
     zeros = nn.initializers.zeros
     bias = layer.param("bias", zeros, (layer.features,)) if layer.use_bias else None
+    if normalise:
+        kernel = _of_norm_one(layer, kernel, kernel.reshape(-1, layer.features).T)
     return nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
+
+
+def _of_norm_one(layer: Conv | Dense | Embed, weights: jax.Array, matrix: jax.Array) -> jax.Array:
+    """Weights divided by the spectral norm of the matrix that they are (arXiv:1802.05957).
+
+    The layer keeps the vector u of `gans.ops.spectral` in that collection. It moves with every pass
+    in which the collection is mutable, as all are in training.
+
+    Args:
+      layer: whose they are.
+      weights: float32.
+      matrix: the same, `[out, rest]`.
+    """
+    u = layer.variable(
+        spectral.COLLECTION,
+        "u",
+        # After all parameters, which are then those of the same layer without it.
+        lambda: spectral.start(layer.make_rng("params"), len(matrix)),
+    )
+    if layer.is_mutable_collection(spectral.COLLECTION) and not layer.is_initializing():
+        sigma, u.value = spectral.moved(matrix, u.value)
+    else:
+        sigma = spectral.still(matrix, u.value)
+    return weights / jnp.where(sigma > 0, sigma, 1.0)
 
 
 def upsampling(
@@ -198,20 +299,59 @@ class BatchNorm(nn.Module):
         shape = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
-        x = x.astype(jnp.float32)
-        if not train:
-            y = normalisation.scaled(
-                x, running_mean.value, running_var.value, scale, bias, self.epsilon
-            )
-            return y.astype(self.dtype)
-        axes = tuple(range(x.ndim - 1))
-        y, mean, var = normalisation.normalised(x, scale, bias, axes, self.epsilon, axis.name())
-        if not self.is_initializing():
-            running_mean.value += (1.0 - self.momentum) * (mean.reshape(shape) - running_mean.value)
-            running_var.value += (1.0 - self.momentum) * (var.reshape(shape) - running_var.value)
-        return y.astype(self.dtype)
+        return _batch_normalised(self, x, scale, bias, train=train)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation after which each image is scaled by its class.
+
+    Dumoulin et al. 2016, arXiv:1610.07629, section 2.2: images of all classes are normalised
+    together, and each class has a scale, at first 1, and an offset, at first 0, of its own.
+
+    Attributes:
+      momentum, epsilon, dtype: as of `BatchNorm`.
+    """
+
+    momentum: float = 0.8
+    epsilon: float = 1e-3
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, label: jax.Array, *, train: bool) -> jax.Array:
+        """Normalises `[B, H, W, C]`, or of any rank, with labels one-hot `[B, classes]`."""
+        shape = (label.shape[-1], x.shape[-1])
+        scales = self.param("scale", nn.initializers.ones, shape)
+        biases = self.param("bias", nn.initializers.zeros, shape)
+        of_images = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        label = label.astype(jnp.float32)
+        scale, bias = (_rows(label, table).reshape(of_images) for table in (scales, biases))
+        return _batch_normalised(self, x, scale, bias, train=train)
+
+
+def _batch_normalised(
+    layer: BatchNorm | ConditionalBatchNorm,
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    *,
+    train: bool,
+) -> jax.Array:
+    """`x` by the batch's statistics or the running ones, which it declares and moves."""
+    shape = x.shape[-1:]
+    running_mean = layer.variable("batch_stats", "mean", jnp.zeros, shape)
+    running_var = layer.variable("batch_stats", "var", jnp.ones, shape)
+    x = x.astype(jnp.float32)
+    if not train:
+        y = normalisation.scaled(
+            x, running_mean.value, running_var.value, scale, bias, layer.epsilon
+        )
+        return y.astype(layer.dtype)
+    axes = tuple(range(x.ndim - 1))
+    y, mean, var = normalisation.normalised(x, scale, bias, axes, layer.epsilon, axis.name())
+    if not layer.is_initializing():
+        running_mean.value += (1.0 - layer.momentum) * (mean.reshape(shape) - running_mean.value)
+        running_var.value += (1.0 - layer.momentum) * (var.reshape(shape) - running_var.value)
+    return y.astype(layer.dtype)
 
 
 class InstanceNorm(nn.Module):

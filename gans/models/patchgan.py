@@ -27,6 +27,7 @@ class Discriminator(nn.Module):
       slope: of the leaky ReLU.
       affine: whether the normalisation learns scale and offset.
       use_bias: whether the convolutions before the last have a bias.
+      spectral: whether all kernels are divided by their spectral norm (arXiv:1802.05957).
       dtype: of the computation.
     """
 
@@ -35,6 +36,7 @@ class Discriminator(nn.Module):
     slope: float = 0.2
     affine: bool = False
     use_bias: bool = True
+    spectral: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -53,6 +55,7 @@ class Discriminator(nn.Module):
             layers.Conv,
             kernel_size=(4, 4),
             padding=((1, 1), (1, 1)),
+            spectral=self.spectral,
             kernel_init=layers.NORMAL,
             dtype=self.dtype,
         )

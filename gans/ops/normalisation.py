@@ -26,8 +26,8 @@ def normalised(
 
     Args:
       x: float32 `[B, H, W, C]`, or of any rank.
-      scale: `[C]`, or None for 1.
-      bias: `[C]`; None where `scale` is.
+      scale: `[C]`, or what is as well the same over pixels, as `[B, 1, 1, C]`; None for 1.
+      bias: of the same shape; None where `scale` is.
       axes: which to normalise over; not the last.
       epsilon: added to the variance.
       axis_name: the mapped axis whose devices share one batch, if there is one.

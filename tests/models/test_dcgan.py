@@ -166,3 +166,37 @@ def test_the_auxiliary_discriminator_tells_real_from_fake_as_the_plain_one():
     np.testing.assert_array_equal(
         real, plain.apply({**variables, "params": alone}, image, train=False)
     )
+
+
+JUDGES = {
+    "plain": (dcgan.Discriminator, {"hidden_features": (5,)}, [(3, 8, 8, 1), (3, 2)]),
+    "projection": (dcgan.ProjectionDiscriminator, {}, [(3, 8, 8, 1), (3, 2)]),
+    "auxiliary": (dcgan.AuxiliaryDiscriminator, {"classes": 2}, [(3, 8, 8, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_every_kernel_of_a_discriminator_can_be_divided_by_its_norm(name):
+    kind, own, inputs = JUDGES[name]
+    own = {**own, "features": (4, 6), "strides": (2, 1)}
+    output, variables = shapes(kind(**own, spectral=True), *inputs)
+    expected, plain = shapes(kind(**own), *inputs)
+    assert "spectral" not in plain
+    vectors = variables.pop("spectral")
+    assert (output, variables) == (expected, plain)
+    layers = {name for name, params in plain["params"].items() if "kernel" in params}
+    assert set(vectors) == layers
+    for layer in layers:
+        assert vectors[layer]["u"].shape == plain["params"][layer]["kernel"].shape[-1:]
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_discriminator_without_normalisation_judges_each_image_alone(name):
+    kind, own, (size, *label) = JUDGES[name]
+    net = kind(**own, features=(4, 6), strides=(2, 1), normalise=False)
+    inputs = [normal(*size), *(np.eye(2, dtype=np.float32)[[0, 1, 1]] for _ in label)]
+    variables = net.init(jax.random.key(0), *inputs, train=False)
+    assert set(variables) == {"params"}
+    whole = net.apply(variables, *inputs, train=True)
+    alone = net.apply(variables, *(x[:1] for x in inputs), train=True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[:1], b, rtol=1e-5), whole, alone)

@@ -7,21 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closeness import assert_no_further, exactly
+from closeness import assert_no_further, exactly, of_all
 from jax.sharding import Mesh, PartitionSpec
 
 from gans.models.layers import (
     BatchNorm,
+    ConditionalBatchNorm,
     Conv,
     ConvTranspose,
     Dense,
     Dropout,
+    Embed,
     InstanceNorm,
     UpsampleConv,
+    average_pool,
     check_multiple,
     reflect_pad,
 )
-from gans.ops import axis
+from gans.ops import axis, spectral
 from gans.ops.upsample import transposed_conv, upsample_conv
 
 
@@ -172,12 +175,82 @@ def test_batch_norm_starts_as_the_identity_statistics_and_keeps_them_at_initiali
     assert (np.asarray(variables["batch_stats"]["var"]) == 1).all()
 
 
+def conditional(classes=3):
+    """Tables of scales and offsets for the classes, and a label for each image."""
+    rng = np.random.default_rng(2)
+    scale, bias = rng.normal(size=(2, classes, 4)).astype(np.float32)
+    label = np.eye(classes, dtype=np.float32)[np.arange(5) % classes]
+    return {"scale": scale, "bias": bias}, label
+
+
+def with_gradients(norm, params, x, label, dy):
+    y, pullback = jax.vjp(lambda params, x: norm(params, x, label), params, x)
+    return y, pullback(dy)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("size", [(5, 3, 2, 4), (1, 4, 3, 4), (5, 4)])
+def test_conditional_batch_norm_scales_what_is_normalised_by_class(size, train):
+    params, label = conditional()
+    x, label = 3.0 + 2.0 * normal(*size), label[: size[0]]
+    stats = {"mean": np.full(4, 2.0, np.float32), "var": np.full(4, 5.0, np.float32)}
+    layer = ConditionalBatchNorm(epsilon=1e-3)
+
+    def ours(params, x, label):
+        variables = {"params": params, "batch_stats": stats}
+        return layer.apply(variables, x, label, train=train, mutable=["batch_stats"])[0]
+
+    def definition(params, x, label):
+        axes = tuple(range(x.ndim - 1))
+        mean, var = (x.mean(axes), x.var(axes)) if train else (stats["mean"], stats["var"])
+        scale, bias = (jnp.einsum("bk,kc->bc", label, params[name]) for name in ("scale", "bias"))
+        scale, bias = (a.reshape(len(x), *(1,) * (x.ndim - 2), 4) for a in (scale, bias))
+        return scale * (x - mean) / jnp.sqrt(var + 1e-3) + bias
+
+    given = params, x, label, np.random.default_rng(3).normal(size=size).astype(np.float32)
+    of_ours, of_definition = (functools.partial(with_gradients, f) for f in (ours, definition))
+    sides = jax.jit(of_ours), jax.jit(of_definition), exactly(of_definition)
+    assert_no_further(*(side(*given) for side in sides), size=of_all)
+
+
+def test_conditional_batch_norm_starts_as_batch_norm_with_variance_one():
+    x, (_, label) = 3.0 + 2.0 * normal(5, 8, 8, 4), conditional()
+    layer, plain = ConditionalBatchNorm(epsilon=1e-6), BatchNorm(epsilon=1e-6)
+    variables = layer.init(jax.random.key(0), x, label, train=False)
+    y, moved = layer.apply(variables, x, label, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(np.var(np.float64(y), (0, 1, 2)), 1, rtol=1e-4)
+    ours = plain.init(jax.random.key(0), x, train=False)
+    expected, stats = plain.apply(ours, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_array_equal(y, expected)
+    jax.tree.map(np.testing.assert_array_equal, moved, stats)
+    assert jax.tree.map(np.shape, variables["params"]) == {"scale": (3, 4), "bias": (3, 4)}
+
+
+def test_conditional_batch_norm_keeps_bfloat16_and_its_statistics_float32():
+    x, (params, label) = normal(5, 4, 4, 4), conditional()
+    x = x.astype(jnp.bfloat16)
+    variables = {"params": params, "batch_stats": {"mean": np.zeros(4), "var": np.ones(4)}}
+    variables = jax.tree.map(np.float32, variables)
+    (y, moved), (exact, same) = (
+        ConditionalBatchNorm(dtype=dtype).apply(
+            variables, x, label.astype(jnp.bfloat16), train=True, mutable=["batch_stats"]
+        )
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    assert y.dtype == jnp.bfloat16
+    jax.tree.map(np.testing.assert_array_equal, moved, same)
+    # Only the output is rounded to 8 bits.
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+
+
 class Stack(nn.Module):
-    """Normalisations below one another, as in the networks."""
+    """Normalisations below one another, as in the networks, one of them by class."""
 
     @nn.compact
     def __call__(self, x, *, train):
+        label = jax.nn.one_hot(jnp.argmax(x[:, :3], axis=-1), 3)
         x = nn.relu(BatchNorm()(Dense(4)(x), train=train))
+        x = ConditionalBatchNorm()(x, label, train=train)
         return BatchNorm(momentum=0.5)(x, train=train)
 
 
@@ -234,6 +307,162 @@ def test_synchronised_ends_with_its_block():
         pass
     # The name is bound no longer, so a call that still used it would fail.
     BatchNorm().init_with_output(jax.random.key(0), x, train=True)
+
+
+# Spectral normalisation.
+
+# The layer, the shape of its input, and its weights as a matrix `[out, rest]`.
+SPECTRAL = {
+    "conv": (Conv, {"kernel_size": (3, 2), "padding": "VALID"}, (2, 5, 4, 3)),
+    "grouped conv": (Conv, {"kernel_size": (2, 2), "feature_group_count": 3}, (1, 3, 3, 6)),
+    "dense": (Dense, {}, (4, 11)),
+    "embed": (Embed, {}, (4, 7)),
+}
+
+
+def spectral_layer(name, **fields):
+    kind, own, shape = SPECTRAL[name]
+    return kind(6, **own, **fields), normal(*shape)
+
+
+def as_matrix(params):
+    if "embedding" in params:
+        return np.asarray(params["embedding"])
+    return np.asarray(params["kernel"]).reshape(-1, 6).T
+
+
+def drawn(name):
+    """The layer's variables, its weights with singular values that halve from one to the next."""
+    layer, x = spectral_layer(name, spectral=True)
+    variables = layer.init(jax.random.key(0), x)
+    (key, weights), *_ = sorted(variables["params"].items(), reverse=True)
+    rows, columns = as_matrix(variables["params"]).shape
+    left, _, right = np.linalg.svd(normal(rows, columns), full_matrices=False)
+    matrix = 3 * (left * 0.5 ** np.arange(len(right))) @ right
+    flat = matrix if key == "embedding" else matrix.T
+    changed = {**variables["params"], key: jnp.asarray(flat.reshape(weights.shape), jnp.float32)}
+    return {**variables, "params": changed}
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_after_some_passes_weights_are_divided_by_their_norm(name):
+    layer, x = spectral_layer(name, spectral=True)
+    plain, _ = spectral_layer(name)
+    variables = drawn(name)
+
+    @jax.jit
+    def passing(variables, x):
+        for _ in range(20):
+            y, moved = layer.apply(variables, x, mutable=["spectral"])
+            variables = {**variables, **moved}
+        return y, moved["spectral"]["u"]
+
+    y, u = passing(variables, x)
+    params = variables["params"]
+    matrix = as_matrix(params)
+    assert u.shape == matrix.shape[:1]
+    left, values, _ = np.linalg.svd(matrix.astype(np.float64))
+    np.testing.assert_allclose(values[0], 3, rtol=1e-5)
+    np.testing.assert_allclose(abs(left[:, 0] @ u), 1, atol=1e-5)
+    weights = "embedding" if "embedding" in params else "kernel"
+    divided = {**params, weights: params[weights] / values[0]}
+    np.testing.assert_allclose(np.linalg.norm(as_matrix(divided), 2), 1, atol=1e-3)
+    # Sigma is known to rounding, and the outputs are sums of 18 products at most.
+    np.testing.assert_allclose(y, plain.apply({"params": divided}, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_the_vector_moves_once_a_pass_where_it_may_and_never_else(name):
+    layer, x = spectral_layer(name, spectral=True)
+    variables = drawn(name)
+    start = variables["spectral"]["u"]
+    matrix = as_matrix(variables["params"])
+    still, unmoved = layer.apply(variables, x, mutable=["batch_stats"])
+    assert not unmoved
+    np.testing.assert_array_equal(still, layer.apply(variables, x))
+    y, moved = layer.apply(variables, x, mutable=["spectral"])
+    sigma, expected = spectral.moved(jnp.asarray(matrix), start)
+    np.testing.assert_allclose(moved["spectral"]["u"], expected, rtol=0, atol=1e-6)
+    assert np.abs(moved["spectral"]["u"] - start).max() > 0.01
+    # What is without a bias is divided by another number then.
+    of_still = spectral.still(jnp.asarray(matrix), start)
+    np.testing.assert_allclose(y * sigma, still * of_still, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_parameters_start_as_without_it_and_the_vector_as_it_was_drawn(name):
+    (layer, x), (plain, _) = spectral_layer(name, spectral=True), spectral_layer(name)
+    y, variables = layer.init_with_output(jax.random.key(3), x)
+    assert set(variables) == {"params", "spectral"}
+    alone = plain.init(jax.random.key(3), x)
+    assert set(alone) == {"params"}
+    jax.tree.map(np.testing.assert_array_equal, variables["params"], alone["params"])
+    np.testing.assert_allclose(np.linalg.norm(variables["spectral"]["u"]), 1, rtol=1e-6)
+    np.testing.assert_array_equal(y, layer.apply(variables, x))
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_sigma_is_of_float32_whatever_the_dtype(name):
+    layer, x = spectral_layer(name, spectral=True)
+    half, _ = spectral_layer(name, spectral=True, dtype=jnp.bfloat16)
+    variables = drawn(name)
+    (exact, one), (y, two) = (m.apply(variables, x, mutable=["spectral"]) for m in (layer, half))
+    assert (y.dtype, two["spectral"]["u"].dtype) == (jnp.bfloat16, jnp.float32)
+    np.testing.assert_array_equal(one["spectral"]["u"], two["spectral"]["u"])
+    # bfloat16 has 8 significant bits, of inputs, weights and the result.
+    atol = 2**-6 * float(np.abs(exact).max())
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-6, atol=atol)
+
+
+def test_weights_of_zero_stay_zero():
+    layer = Dense(6, spectral=True, kernel_init=nn.initializers.zeros)
+    variables = layer.init(jax.random.key(0), jnp.ones((2, 5)))
+    y, _ = layer.apply(variables, jnp.ones((2, 5)), mutable=["spectral"])
+    assert not np.asarray(y).any()
+
+
+# Layers that Flax has too.
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+def test_dense_is_that_of_flax_to_the_last_bit(shape, use_bias, dtype):
+    ours = Dense(4, use_bias=use_bias, dtype=dtype)
+    theirs = nn.Dense(4, use_bias, dtype, kernel_init=nn.initializers.glorot_uniform())
+    (y, variables), (expected, given) = (
+        layer.init_with_output(jax.random.key(1), normal(*shape)) for layer in (ours, theirs)
+    )
+    jax.tree.map(np.testing.assert_array_equal, (y, variables), (expected, given))
+    programs = (
+        jax.make_jaxpr(layer.apply)(variables, normal(*shape)).pretty_print(name_stack=False)
+        for layer in (ours, theirs)
+    )
+    assert len(set(programs)) == 1
+
+
+def test_embed_gives_the_vectors_of_classes():
+    layer = Embed(5)
+    labels = np.array([2, 0, 2])
+    variables = layer.init(jax.random.key(0), np.eye(3, dtype=np.float32)[labels])
+    table = np.asarray(variables["params"]["embedding"])
+    assert table.shape == (3, 5)
+    found = layer.apply(variables, np.eye(3, dtype=np.float32)[labels])
+    np.testing.assert_array_equal(found, table[labels])
+    assert np.abs(table).max() <= np.sqrt(6 / (3 + 5))
+
+
+@pytest.mark.parametrize("size", [(2, 2, 2, 1), (1, 4, 6, 3), (3, 2, 8, 5)])
+def test_average_pooling_takes_the_mean_of_squares_of_four(size):
+    x = normal(*size)
+    expected = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
+    np.testing.assert_allclose(average_pool(x), expected / 4, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (4, 5), (1, 1)])
+def test_average_pooling_refuses_odd_sizes_in_a_sentence(size):
+    with pytest.raises(ValueError, match=f"{size[0]}x{size[1]} pixels .* must be even"):
+        average_pool(jnp.zeros((1, *size, 2)))
 
 
 # CycleGAN's layers.

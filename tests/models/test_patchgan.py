@@ -39,6 +39,15 @@ def test_sizes_are_those_published(module, parameters, output):
     assert (logits.shape, logits.dtype) == ((1, *output, 1), jnp.float32)
 
 
+def test_every_kernel_can_be_divided_by_its_norm():
+    plain, module = (Discriminator(features=2, depth=1, spectral=s) for s in (False, True))
+    init = functools.partial(module.init, train=True)
+    variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    assert variables["params"] == shapes(plain, (16, 16, 3))[0]
+    vectors = {name: layer["u"].shape for name, layer in variables["spectral"].items()}
+    assert vectors == {"Conv_0": (2,), "Conv_1": (4,), "Conv_2": (1,)}
+
+
 @pytest.mark.parametrize(("depth", "sees"), [(1, 16), (2, 34), (3, 70)])
 def test_a_logit_sees_a_square_of_pixels_and_all_of_it(random_params, depth, sees):
     module = Discriminator(features=1, depth=depth)
