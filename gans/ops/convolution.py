@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from gans.ops import cpu
-from gans.ops.cpu import forms
+from gans.ops.cpu import forms, grouped
 from gans.ops.cpu.arrays import Padding
 from gans.ops.cpu.bilinear import Product
 
@@ -41,8 +42,13 @@ def convolution(
         size = [(taps - 1) * kernel_dilation + 1 for taps in kernel.shape[:2]]
         padding = jax.lax.padtype_to_pads(x.shape[1:3], size, (stride, stride), padding)
     padding = tuple(map(tuple, padding))
-    if cpu.ENABLED and kernel_dilation == 1 and feature_group_count == 1:
-        return _in_forms(x, kernel, bias, stride, padding)
+    if cpu.ENABLED and kernel_dilation == 1:
+        how = {"stride": stride, "padding": padding}
+        if feature_group_count == 1:
+            return _in_forms(_product, tuple(how.items()), x, kernel, bias)
+        if grouped.suits(kernel.shape, feature_group_count):
+            how["feature_group_count"] = feature_group_count
+            return _in_forms(_grouped_product, tuple(how.items()), x, kernel, bias)
     return xla_convolution(
         x,
         kernel,
@@ -87,20 +93,28 @@ def _like(bias: jax.Array, y: jax.Array) -> jax.Array:
 
 
 _product = Product("gans_convolution", xla_convolution, forms.choose)
+_OF_GROUPS = grouped.forms(_product)
+_grouped_product = Product(
+    "gans_grouped_convolution", xla_convolution, lambda *shapes, **how: _OF_GROUPS
+)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _in_forms(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, stride: int, padding: Padding
+    product: Product,
+    how: tuple[tuple[str, Any], ...],
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
 ) -> jax.Array:
-    return _product.result(x, kernel, bias, stride=stride, padding=padding)
+    return product.result(x, kernel, bias, **dict(how))
 
 
-def _tangent(stride: int, padding: Padding, primals, tangents):
+def _tangent(product: Product, how: tuple[tuple[str, Any], ...], primals, tangents):
     """`dy = dx * kernel + x * dk + db`, where `*` is the convolution."""
     (x, kernel, bias), (dx, dk, db) = primals, tangents
-    y = _in_forms(x, kernel, bias, stride, padding)
-    dy = _product.tangent(x, kernel, dx, dk, stride=stride, padding=padding)
+    y = _in_forms(product, how, x, kernel, bias)
+    dy = product.tangent(x, kernel, dx, dk, **dict(how))
     if bias is not None and not isinstance(db, SymbolicZero):
         dy = _like(db, y) if dy is None else add_bias(dy, db)
     return y, jnp.zeros_like(y) if dy is None else dy

@@ -47,7 +47,7 @@ class Product:
     """
 
     def __init__(self, name: str, xla: Callable, choose: Callable[..., Forms]):
-        self._xla, self._choose = _with_transposes(xla), choose
+        self._xla, self._choose = with_transposes(xla), choose
         self._result = _primitive(name, self.result)
         self._image = _primitive(f"{name}_image", self._image_gradient)
         self._kernel = _primitive(f"{name}_kernel", self._kernel_gradient)
@@ -108,8 +108,12 @@ class Product:
         return _by_platform(form, self._xla.kernel_gradient, _fixed(how, shape), image, dy)
 
 
-def _with_transposes(product: Callable) -> Forms:
-    """The product, with the gradients that JAX derives from it."""
+def with_transposes(product: Callable) -> Forms:
+    """The product, with the gradients that JAX derives from it.
+
+    Args:
+      product: `(image, kernel, *bias, **how)`, linear in the image and in the kernel.
+    """
 
     def image_gradient(dy, kernel, *, shape, **how):
         image = jax.ShapeDtypeStruct(shape, kernel.dtype)
