@@ -53,6 +53,7 @@ def base() -> ConfigDict:
     data.image_size = 32
     data.channels = 3
     data.labels = False  # whether both networks see the class of an image
+    data.flip = False  # whether training sees half of the images mirrored
     data.batch_size = 32
     data.unreadable = "fail"  # or "skip": what to do about broken files in a folder of images
     data.max_megapixels = 256  # a larger image in a folder counts as broken

@@ -32,6 +32,7 @@ class _Data(_Named):
     batch_size: pydantic.PositiveInt
     data_dir: str = ""
     labels: bool = False
+    flip: bool = False
     unreadable: str = "fail"
     resident_mib: reading.Number = 1024
 

@@ -11,6 +11,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
+from gans.data import flips
 from gans.data.io import images, prepared, splits, threads
 from gans.data.source import Source
 
@@ -36,7 +37,9 @@ _ARCHIVE_FILES = {
 }
 
 
-def load(*, data_dir: str, split: str, image_size: int, channels: int) -> Source:
+def load(
+    *, data_dir: str, split: str, image_size: int, channels: int, flip: bool = False
+) -> Source:
     """Loads CIFAR-10 into memory, downloading and preparing it where it is absent.
 
     50,000 training and 10,000 test images of 32x32 pixels in ten classes
@@ -50,6 +53,7 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int) -> Source
       image_size: side of the images in pixels; other than 32, they are resized
         with a Lanczos filter.
       channels: 3, or 1 for grey.
+      flip: whether training sees half of the images mirrored, drawn anew each time.
 
     Returns:
       The source: uint8 `[N, image_size, image_size, channels]` in [0, 255].
@@ -66,7 +70,7 @@ def load(*, data_dir: str, split: str, image_size: int, channels: int) -> Source
         channels=channels,
         resample=Image.Resampling.LANCZOS,
     )
-    return Source(pixels, labels, CLASSES, pixels.shape[1:])
+    return Source(pixels, labels, CLASSES, pixels.shape[1:], flips.augment(flip))
 
 
 def prepare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from gans.data import flips
 from gans.data.io import images, splits
 from gans.data.source import Source
 
@@ -12,7 +13,7 @@ _TRAIN = 1500
 _CLASSES = tuple(str(digit) for digit in range(10))
 
 
-def load(*, split: str, image_size: int, channels: int) -> Source:
+def load(*, split: str, image_size: int, channels: int, flip: bool = False) -> Source:
     """Loads 8x8 digits of 0..9, scaled up with a bicubic filter.
 
     The test set of the UCI "Optical Recognition of Handwritten Digits" data,
@@ -23,6 +24,7 @@ def load(*, split: str, image_size: int, channels: int) -> Source:
       split: a split expression over `train` and `test`.
       image_size: side of the images in pixels.
       channels: 1, or 3 for three equal channels.
+      flip: whether training sees half of the images mirrored, drawn anew each time.
 
     Returns:
       The source: uint8 `[N, image_size, image_size, channels]` in [0, 255],
@@ -51,4 +53,5 @@ def load(*, split: str, image_size: int, channels: int) -> Source:
         channels=channels,
         resample=Image.Resampling.BICUBIC,
     )
-    return Source(pixels, digits.target[index].astype(np.int32), _CLASSES, pixels.shape[1:])
+    labels = digits.target[index].astype(np.int32)
+    return Source(pixels, labels, _CLASSES, pixels.shape[1:], flips.augment(flip))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from gans.data import flips
 from gans.data.io import image_files, images, opening, splits
 from gans.data.io.leftout import LeftOut
 from gans.data.source import Source
@@ -33,6 +34,7 @@ def load(
     channels: int,
     unreadable: str,
     max_megapixels: float = opening.MAX_MEGAPIXELS,
+    flip: bool = False,
 ) -> Source:
     """Loads the images of a folder, every one decoded once before this returns.
 
@@ -55,6 +57,7 @@ def load(
         leave it out.
       max_megapixels: millions of pixels that an image may have; a larger one
         counts as a file that cannot be read.
+      flip: whether training sees half of the images mirrored, drawn anew each time.
 
     Returns:
       The source: uint8 `[N, image_size, image_size, channels]` in [0, 255], in
@@ -75,7 +78,8 @@ def load(
     )
     pixels, kept = image_files.read(listed, root=root, unreadable=unreadable)
     labels = np.array(listing.labels, np.int32)[kept] if listing.classes else None
-    return Source(pixels, labels, listing.classes, (image_size, image_size, channels))
+    shape = (image_size, image_size, channels)
+    return Source(pixels, labels, listing.classes, shape, flips.augment(flip))
 
 
 # Finding the images.

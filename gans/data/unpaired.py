@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gans.data import arrays
+from gans.data import arrays, flips
 from gans.data.io.images import check_shape
 from gans.data.source import DataInfo, Source
 from gans.errors import UserError
@@ -157,6 +157,4 @@ def crop_and_flip(image: jax.Array, key: jax.Array, *, size: int, flip: bool) ->
     room = jnp.array([height - size, width - size])
     top, left = jax.random.randint(place_key, (2,), 0, room + 1)
     crop = jax.lax.dynamic_slice(image, (top, left, 0), (size, size, channels))
-    if not flip:
-        return crop
-    return jnp.where(jax.random.bernoulli(flip_key), crop[:, ::-1], crop)
+    return flips.mirrored(crop, flip_key) if flip else crop
