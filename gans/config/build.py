@@ -26,6 +26,7 @@ from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
 from gans.files import reading
+from gans.games.augmented import Adaptive, augmented
 from gans.losses import adversarial
 from gans.losses.adversarial import Adversarial
 
@@ -84,9 +85,7 @@ class Experiment:
 
     def lasting(self, config: ConfigDict) -> Experiment:
         """The same experiment with a config that differs in lengths alone."""
-        return dataclasses.replace(
-            self, config=config, game=dataclasses.replace(self.game, weigh=_weigh(config))
-        )
+        return dataclasses.replace(self, config=config, game=game(config))
 
     def preview(self, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
         """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
@@ -187,7 +186,11 @@ def data_source(data: ConfigDict) -> Source | Unpaired:
 
 
 def game(config: ConfigDict) -> Game:
-    """The game of a config with its adversarial loss; `loss.weights` must name its terms."""
+    """The game of a config with its adversarial loss; `loss.weights` must name its terms.
+
+    Where the config has an `augment`, the discriminators see augmented images: see
+    `gans.games.augmented`.
+    """
     make = find("games", config.game.name)
     # A game that can do without some of its terms is told which there are.
     offered = wanted(make, {"terms": tuple(config.loss.weights)})
@@ -201,7 +204,47 @@ def game(config: ConfigDict) -> Game:
             f"loss.weights has {sorted(config.loss.weights)}, "
             f"but the terms of the game {config.game.name} are {sorted(terms)}."
         )
-    return dataclasses.replace(made, weigh=_weigh(config))
+    made = dataclasses.replace(made, weigh=_weigh(config))
+    return _augmented(made, config) if "augment" in config else made
+
+
+def _augmented(made: Game, config: ConfigDict) -> Game:
+    """The game with the augmentation that `augment` names, of the other fields of that section.
+
+    Raises:
+      UserError: there is no such augmentation, a field is wrong, or two of them say when it
+        changes an image.
+    """
+    spec = config.augment.to_dict() if isinstance(config.augment, ConfigDict) else config.augment
+    reading.check(spec, dict[str, Any], "augment")
+    make = find("augment", spec.get("name"))
+    fields = {key: value for key, value in spec.items() if key not in _OF_AUGMENTED}
+    augment = call(make, "augment", fields)
+    if not callable(augment):
+        raise UserError(f"augment.name is {spec['name']!r}, which makes no augmentation.")
+    others = {key: spec[key] for key in ("discriminators",) if key in spec}
+    chance = {"augment": augment, "probability": _probability(spec, config.train.num_steps)}
+    check(augmented, "augment", {"game": made, **chance, **others})
+    return augmented(made, **chance, **others)
+
+
+def _probability(spec: Mapping[str, Any], steps: int) -> Any:
+    """When an augmentation changes an image: a number, times a schedule's factor, or `Adaptive`."""
+    if "adaptive" in spec:
+        reading.check(spec["adaptive"], dict[str, Any], "augment.adaptive")
+        if given := [key for key in ("probability", "schedule") if key in spec]:
+            raise UserError(
+                f"augment has both adaptive and {given[0]}, and each says when an image is "
+                "changed: leave one out."
+            )
+        return call(Adaptive, "augment.adaptive", spec["adaptive"])
+    most = spec.get("probability", 1.0)
+    reading.check(most, reading.Number, "augment.probability")
+    if "schedule" not in spec:
+        return most
+    reading.check(spec["schedule"], dict[str, Any], "augment.schedule")
+    factor = call(weights.schedule, "augment.schedule", {"steps": steps, **spec["schedule"]})
+    return lambda step: most * factor(step)
 
 
 def _weigh(config: ConfigDict) -> Callable[[Metrics, jax.Array], Metrics]:
@@ -256,6 +299,7 @@ def fitting() -> Iterator[None]:
         raise UserError(f"The networks do not fit: {error}.") from error
 
 
+_OF_AUGMENTED = ("name", "discriminators", "probability", "schedule", "adaptive")
 _NOT_ITS = ("ema_decay", "ema_warmup", "shared_count")  # fields of `optim` for others
 _OF_PREVIEWS = ("game", "info", "test")  # what previews are given besides their fields
 _OF_ALL = ("name", "every_steps")  # fields of `evaluators` that no evaluator takes

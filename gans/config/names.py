@@ -21,6 +21,7 @@ from gans.config import schema
 from gans.errors import UserError
 
 _PACKAGES = {
+    "augment": "gans.ops.augment",
     "evaluators": "gans.evaluation.evaluators",
     "features": "gans.evaluation.features",
     "optimizers": "gans.core",
@@ -38,8 +39,8 @@ def find(kind: str, name: str, instance_of: type | None = None) -> Any:
     standard library, whose functions a run folder from elsewhere could name.
 
     Args:
-      kind: "models", "games", "losses", "data", "evaluators", "features", "previews" or
-        "optimizers".
+      kind: "models", "games", "losses", "data", "augment", "evaluators", "features", "previews"
+        or "optimizers".
       name: as in a config.
       instance_of: what it must be an instance of; if None, it must be callable.
 

@@ -51,6 +51,7 @@ _SIDE = _count(1, 2**14)
 _EVERY = _count(0, 2**31 - 1)  # 0 for never
 _FEATURES = _count(1, 2**16)
 _SHARE = Range(0.0, 1.0, open=True)
+_CHANCE = Range(0.0, 1.0)
 _WEIGHT = Range(0.0, 1e9)
 
 RANGES: Mapping[str, Range] = {
@@ -83,6 +84,14 @@ RANGES: Mapping[str, Range] = {
     "optim.*.ema_warmup": Range(0.0, 1e9),
     "optim.*.momentum": _SHARE,
     "optim.*.decay": Range(0.0, 1.0),
+    "augment.probability": _CHANCE,
+    "augment.schedule.begin": _CHANCE,
+    "augment.schedule.end": _CHANCE,
+    "augment.schedule.steps": _EVERY,
+    "augment.schedule.warmup": _EVERY,
+    "augment.adaptive.target": Range(-1.0, 1.0),
+    "augment.adaptive.images": _count(1, 10**12),
+    "augment.adaptive.every": _count(1, 10**6),
     "loss.cycle": _WEIGHT,
     "loss.identity": _WEIGHT,
     "loss.weights.*": _WEIGHT,

@@ -40,6 +40,7 @@ _FREE = (
     "mesh.",
     "evaluators.",
 )
+_ADDED = ("augment.name",)  # of sections that a config may be without
 _LARGEST = 2**27  # numbers of an image, which makes a batch of one half a gigabyte
 _OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif", "samples.html")
 
@@ -56,6 +57,8 @@ def check(workdir: Path, config: ConfigDict) -> None:
         before = flatten(reading.read_json(path))
         # A field that neither has is not to be missed in the new one.
         old = {name: x for name, x in flatten(old).items() if name in new or name in before}
+        # A run that does without a section was not one with it.
+        old |= {name: None for name in _ADDED if name in new and name not in before}
         _check_same(workdir, old, new)
     elif workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; choose another --workdir.")
@@ -139,9 +142,16 @@ def _check_same(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None
 def _may_change(name: str, config: dict[str, Any]) -> bool:
     if name == "train.num_steps":
         # A falling learning rate ends where the run does, so its length is part of the run.
-        schedules = [value for key, value in config.items() if key.endswith(".schedule")]
+        schedules = [value for key, value in config.items() if _ends_with_run(key, config)]
         return all(value == "constant" for value in schedules)
     return name.startswith(_FREE)
+
+
+def _ends_with_run(name: str, config: dict[str, Any]) -> bool:
+    """Whether a field is the name of a schedule that has no length of its own."""
+    section, _, field = name.rpartition(".")
+    is_named = field == "name" and ".schedule" in section
+    return field == "schedule" or (is_named and f"{section}.steps" not in config)
 
 
 def identity(config: ConfigDict) -> dict[str, Any]:
