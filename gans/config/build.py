@@ -91,8 +91,10 @@ class Experiment:
         """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
 
         An object called with the networks gives the images to show, on the device, and its method
-        `picture` makes them one picture. It is made of the fields of `preview`, and of what it
-        wants of the `game`, the facts about the data (`info`) and the `test` images.
+        `picture` makes them one picture. A method `made`, if there is one, says which generator
+        made them, as a list of `gans.inference.previews.Made`, for alarms. The object is made of
+        the fields of `preview`, and of what it wants of the `game`, the facts about the data
+        (`info`) and the `test` images.
         """
         make = find("previews", self.config.preview.name)
         known = wanted(make, dict(zip(_OF_PREVIEWS, (self.game, info, test), strict=True)))

@@ -20,7 +20,7 @@ from gans.core.types import Game, Latent
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.evaluation import views
+from gans.evaluation import alarms, views
 from gans.evaluation.features.network import FeatureNet
 from gans.evaluation.views import View
 from gans.inference.sampling import Sampler
@@ -46,6 +46,9 @@ class Looking(NamedTuple):
     split: str
     averaged: bool
     seed: int
+
+
+_LOOKED_AT = 64  # images of a domain, to know what they look like
 
 
 class Reference:
@@ -85,6 +88,16 @@ class Reference:
         data = self.config.data.copy_and_resolve_references()
         data.test_images = num
         return build.data_source(data)
+
+    @functools.cached_property
+    def pixels(self) -> dict[str, alarms.Pixels]:
+        """What a few of the images trained on look like, by their domain's name in a batch."""
+        found = {}
+        for name, source in self.source("").domains.items():
+            places = views.choice(source, _LOOKED_AT, seed=0)
+            few = np.stack([alarms.thinned(source.images[i]) for i in places])
+            found[name] = alarms.look(few)
+        return found
 
     @functools.lru_cache(maxsize=4)  # noqa: B019
     def view(self, net: str, weights: str, num: int, split: str, seed: int) -> View:

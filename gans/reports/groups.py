@@ -18,7 +18,8 @@ from gans.config.names import find, takes
 from gans.core.types import Latent
 from gans.data.source import DataInfo
 from gans.errors import UserError
-from gans.runs import evaluation_record, records, run_folder
+from gans.runs import alarm_record, evaluation_record, records, run_folder
+from gans.runs.alarm_record import Alarm
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -33,6 +34,7 @@ class Run:
       info: the facts about its data.
       evaluations: the lines of its record, as `evaluation_record.read` gives them.
       metrics: the lines of metrics.jsonl.
+      alarms: what was said to be wrong in training, and when.
     """
 
     workdir: Path
@@ -40,6 +42,7 @@ class Run:
     info: DataInfo
     evaluations: Lines
     metrics: Lines
+    alarms: Sequence[Alarm]
 
     @property
     def name(self) -> str:
@@ -132,7 +135,8 @@ def read_run(workdir: Path) -> Run:
     config, info = run_folder.read_config(workdir), run_folder.read_info(workdir)
     # An evaluator that lacks something leaves a line without numbers.
     evaluations = [line for line in evaluation_record.read(workdir) if line["values"]]
-    return Run(workdir, config, info, evaluations, records.metrics(workdir))
+    lines, alarms = records.metrics(workdir), alarm_record.read(workdir)
+    return Run(workdir, config, info, evaluations, lines, alarms)
 
 
 def _read(workdir: Path) -> Run:

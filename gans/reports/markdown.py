@@ -139,13 +139,15 @@ def _verdict(first: str, group: GroupNumbers, metrics: Mapping[str, str]) -> str
 
 
 def comparison(content: Comparison) -> str:
-    """The tables, their protocols below them."""
+    """The tables, their protocols below them, and the alarms of the runs."""
     parts = []
     for table in content["tables"]:
         words = "; ".join(f"{label.lower()}: {value}" for label, value in protocol(table))
         lines = [*aligned(list(_rows(table))), "", f"Protocol: {words}."]
         parts.append("\n".join([*lines, *(f"- {x}" for x in table["cautions"])]))
-    return "\n\n".join([*parts, *content["left_out"]]) + "\n"
+    alarms = [f"- {x}" for x in content.get("alarms", [])]
+    said = ["\n".join(["Alarms in training:", *alarms])] if alarms else []
+    return "\n\n".join([*parts, *content["left_out"], *said]) + "\n"
 
 
 def _rows(table: Table) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from gans.reports import markdown, plots, ranking, results, tables
+from gans.reports import alarms, markdown, plots, ranking, results, tables
 from gans.reports.groups import Group, differing
 from gans.reports.images import Pictures
 from gans.reports.plain import Comparison, GroupNumbers, Table
@@ -91,6 +91,7 @@ def sweep(found: Ranking) -> str:
             for short, fields in found.fields.items()
             if fields != [short]
         ],
+        alarms=alarms.sentences(entry.run for entry in found.with_config),
         not_trained=ranking.not_trained(found),
         protocols=_protocols(found),
     )

@@ -62,10 +62,14 @@ class Table(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The tables, and a sentence for each protocol whose numbers are in none of them."""
+    """The tables, and a sentence for each protocol whose numbers are in none of them.
+
+    `alarms` are sentences on what was wrong in training; files of earlier versions have none.
+    """
 
     tables: list[Table]
     left_out: list[str]
+    alarms: NotRequired[list[str]]
 
 
 def read(path: Path) -> Comparison:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from gans.reports import markdown, results, stats
+from gans.reports import alarms, markdown, results, stats
 from gans.reports.groups import Group
 from gans.reports.plain import Comparison, GroupNumbers, Table
 
@@ -40,6 +40,7 @@ def compare(groups: Sequence[Group]) -> Comparison:
             for key in having.index
             if key not in kept
         ],
+        "alarms": alarms.sentences(run for group in groups for run in group.runs),
     }
 
 

@@ -6,6 +6,7 @@ good is kept, and a run goes on. A number that is not finite, or beyond `reading
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,11 @@ def _is_number(x: Any) -> bool:
 
 def _measured(line: dict[str, Any]) -> dict[str, float]:
     return _numbers(line) | {"step": line["step"]}
+
+
+def recorded(values: Mapping[str, float]) -> dict[str, float]:
+    """Numbers as a line of metrics has them: the finite ones, of six digits."""
+    return {name: float(f"{x:.6g}") for name, x in values.items() if math.isfinite(x)}
 
 
 Step = Annotated[int, pydantic.Field(ge=0, lt=2**53)]

@@ -42,7 +42,8 @@ _FREE = (
 )
 _ADDED = ("augment.name",)  # of sections that a config may be without
 _LARGEST = 2**27  # numbers of an image, which makes a batch of one half a gigabyte
-_OURS = ("checkpoints", "data.json", "metrics.jsonl", "samples", "samples.gif", "samples.html")
+_OURS = ("checkpoints", "data.json", "metrics.jsonl", "alarms.jsonl")
+_OURS += ("samples", "samples.gif", "samples.html")
 
 
 def check(workdir: Path, config: ConfigDict) -> None:

@@ -3,6 +3,7 @@
 config.json, data.json    what was asked for, and the facts about the data
 metrics.jsonl             one JSON object a line, `step` and `time` in each
 evaluations.jsonl         see `gans.evaluation.runner`
+alarms.jsonl              see `gans.runs.alarm_record`
 events.out.tfevents.*     the same for TensorBoard, and the sample grids
 samples/*.png             the grids, named by epoch and step: see `gans.runs.samples_folder`
 samples.html              all of them under a slider
@@ -29,14 +30,15 @@ from PIL import Image
 
 from gans.errors import UserError
 from gans.files.writing import append_lines, atomic, remove_temporaries
-from gans.runs import records
+from gans.runs import alarm_record, records
 from gans.runs.animation import save_animation
 from gans.runs.beside import Beside
 from gans.runs.events import Events
 from gans.runs.samples_folder import SamplesFolder
 
 _METRICS, _EVALUATIONS, _ANIMATION = "metrics.jsonl", "evaluations.jsonl", "samples.gif"
-_RECORD = (_METRICS, _EVALUATIONS, "samples", _ANIMATION, "samples.html")
+_LINES = (_METRICS, _EVALUATIONS, alarm_record.FILE)
+_RECORD = (*_LINES, "samples", _ANIMATION, "samples.html")
 TO_LOOK_AT = ("samples.html", _ANIMATION)
 """The files that show how training went."""
 
@@ -75,13 +77,14 @@ class RunWriter:
         self._page = Beside("The pages of sample pictures", say)
         self._tensorboard = Beside("TensorBoard's events", say)
         self._moving = Beside("The animations", say)
+        self._alarms = Beside("The alarms", say)
         self._count = 0  # of the pictures of this start
         with _in_words(workdir):
             remove_temporaries(workdir, *_RECORD, *_JSON)
             self._samples.drop_unfinished()
             if step == 0:
                 _supersede(workdir)
-            for name in (_METRICS, _EVALUATIONS):
+            for name in _LINES:
                 _drop_lines_after(workdir / name, step)
         append_lines(workdir / _METRICS, [])  # so that it is known at once if it cannot be
         with self._pictures.attempt():
@@ -99,7 +102,7 @@ class RunWriter:
         Raises:
           UserError: the line cannot be written.
         """
-        metrics = {name: float(f"{value:.6g}") for name, value in _finite(metrics).items()}
+        metrics = records.recorded(metrics)
         append_lines(
             self._workdir / _METRICS, [{"step": step, "time": round(time.time(), 3)} | metrics]
         )
@@ -118,6 +121,11 @@ class RunWriter:
             for line in lines:
                 named = {f"{line['evaluator']}/{name}": x for name, x in line["values"].items()}
                 self._events.scalars(line["step"], named)
+
+    def alarms(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Appends lines to alarms.jsonl."""
+        with self._alarms.attempt():
+            append_lines(self._workdir / alarm_record.FILE, lines)
 
     def has_samples(self, step: int) -> bool:
         """Whether there is a sample grid of a step."""
@@ -160,6 +168,9 @@ class NoWriter:
         """Does nothing, as all of these."""
 
     def evaluations(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Nothing."""
+
+    def alarms(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Nothing."""
 
     def has_samples(self, step: int) -> bool:

@@ -18,6 +18,7 @@ from gans.parallel import hosts
 from gans.runs import evaluation_record
 from gans.runs.open_run import OpenRun
 from gans.runs.standing import unjudged
+from gans.training.alarms import Alarms
 from gans.training.setup import Setup
 from gans.training.stopping import Abandoned, Watch
 from gans.training.stopwatch import Stopwatch
@@ -64,15 +65,19 @@ class Recorder:
       setup: the setup of the training.
       run: the open run folder.
       watch: reports signals that ask to stop.
+      say: is given a sentence where an alarm begins; what shows the run's progress, if None.
     """
 
-    def __init__(self, setup: Setup, run: OpenRun, watch: Watch):
+    def __init__(
+        self, setup: Setup, run: OpenRun, watch: Watch, say: Callable[[str], None] | None = None
+    ):
         program = setup.program
         self._config, self._info = program.config, program.info
         self._summary, self._preview = program.experiment.game.summary, setup.preview
         self._evaluation, self._watch = setup.evaluation, watch
         self._checkpoints, self._best = run.checkpoints, run.best
         self._writer, self._progress = run.writer, run.progress
+        self._reference, self._alarms = setup.reference, Alarms(run, say or run.progress.note)
         # Sums over the steps since the last line of metrics, and how many they are.
         self._sums: dict[str, float] = {}
         self._count = 0
@@ -98,6 +103,7 @@ class Recorder:
         """
         self._sums, self._count = dict(position.get("sums", {})), position.get("count", 0)
         step = position["iteration"]
+        self._alarms.resume(step, self._reference.pixels)
         # The first process alone knows what pictures there are, and all have to make them.
         missing = position.get("picture", False) and not self._writer.has_samples(step)
         if hosts.of_first(missing):
@@ -175,12 +181,16 @@ class Recorder:
             extra |= {"images_per_second": speed, "data_wait": lap.waiting}
         self._progress.report(step, summary, lap)
         self._writer.metrics(step, extra | summary | means)
+        self._alarms.logged(step, summary)
         self._sums, self._count = {}, 0
 
     def _picture(self, step: int, images: jax.Array) -> None:
-        epoch = self._epoch(step)
+        epoch, images = self._epoch(step), np.asarray(images)
+        # First, because the next start looks again only where there is no picture.
+        if (made := getattr(self._preview, "made", None)) is not None:
+            self._alarms.shown(step, made(images))
         title = f"step {step:,}, epoch {epoch:.1f}"
-        self._writer.samples(step, epoch, self._preview.picture(np.asarray(images), title))
+        self._writer.samples(step, epoch, self._preview.picture(images, title))
 
     def _check_networks(self, boundary: Boundary) -> None:
         for name, is_finite in boundary.snapshot[1].items():
@@ -198,6 +208,7 @@ class Recorder:
             return False
         if self._best is not None:
             self._best.offer(lines, state, position)
+        self._alarms.evaluated(step, lines)  # first, as with pictures
         self._writer.evaluations(lines)
         self._progress.note(*map(evaluation_record.in_words, lines))
         return True

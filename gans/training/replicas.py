@@ -199,7 +199,10 @@ def _train(
     runs[0].progress.begin(together.program.config.train.log_every)
     with stopping.watched(together.program.mesh) as watch:
         each = zip(alone, runs, strict=True)
-        recorders = {k: Recorder(setup, run, watch) for k, (setup, run) in enumerate(each)}
+        recorders = {
+            k: Recorder(setup, run, watch, functools.partial(_note, runs[0], run))
+            for k, (setup, run) in enumerate(each)
+        }
         loop = Loop(together, watch, state, first)
         is_stopped = False
         for k, recorder in recorders.items():
@@ -241,6 +244,11 @@ def _go_on(
                 recorders[k].keep(_of(boundary, k))
             loop.stop(boundary.step)
             return
+
+
+def _note(shown: OpenRun, run: OpenRun, sentence: str) -> None:
+    """Prints a sentence about a run beside the progress that is shown, which is of another."""
+    shown.progress.note(f"{run.workdir.name}: {sentence}")
 
 
 def _show(setup: Setup, state: GanState) -> jax.Array:

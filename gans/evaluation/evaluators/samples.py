@@ -10,6 +10,7 @@ from gans.config import build
 from gans.core.types import Game
 from gans.data.source import DataInfo
 from gans.errors import UserError
+from gans.evaluation import alarms
 from gans.evaluation.evaluators import comparisons
 from gans.evaluation.evaluators.findings import Findings
 from gans.evaluation.subject import Looking, Reference, Subject, require_latent
@@ -57,6 +58,7 @@ class Samples:
         findings = Findings(comparisons.cautions(real, fake))
         for name, compare in self._compare.items():
             findings.ask(name, compare, real, fake)
+        findings.warn(list(filter(None, alarms.diversity(findings.numbers).values())))
         net = subject.reference.net(self.looking.net, self.looking.weights)
         has_average = subject.nets[require_latent(subject.game).net].ema_params is not None
         protocol = self.looking._asdict() | {

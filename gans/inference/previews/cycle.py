@@ -15,7 +15,7 @@ from gans.core.types import Game, Latent, Nets
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.inference.grids import grid
-from gans.inference.previews import SIDE
+from gans.inference.previews import SIDE, Made
 
 _CELL = 128  # pixels on screen, to see brush strokes
 _MOST = 16  # rows
@@ -41,6 +41,7 @@ class Translations:
             raise UserError("preview.name is cycle.Translations, but this game translates nothing.")
         rows = min(_MOST, *(len(images) for images in test.values()))
         self._images = {domain: jnp.asarray(images[:rows]) for domain, images in test.items()}
+        self._names = list(game.makes)
         self._ways = [(way, game.back(way)) for way in game.makes.values()]
         names = dict(zip(test, info.domains, strict=True))
         self._labels = [
@@ -60,6 +61,16 @@ class Translations:
         ]
         images = jnp.stack(columns, axis=1)
         return images.reshape(-1, *images.shape[2:])
+
+    def made(self, images: np.ndarray) -> list[Made]:
+        """The translations of every way, beside what they were made of."""
+        table = images.reshape(-1, len(self._labels), *images.shape[1:])
+        found, column = [], 0
+        for name, (way, back) in zip(self._names, self._ways, strict=True):
+            sources, translated = table[:, column], table[:, column + 1]
+            found.append(Made(way.target, translated, way=name, sources=sources))
+            column += 4 if back else 2
+        return found
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
         """A row for each test image of each domain, the columns of every way beside each other."""

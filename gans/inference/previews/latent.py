@@ -10,7 +10,7 @@ from gans.core.types import Game, Latent, Nets
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.inference.grids import grid
-from gans.inference.previews import SIDE
+from gans.inference.previews import SIDE, Made
 from gans.inference.sampling import latents, render
 
 _MOST = 40  # rows, and columns
@@ -36,15 +36,20 @@ class Grid:
         self.columns, rows = min(known or columns, _MOST), min(rows, _MOST)
         count = rows * self.columns
         self.latent = latents(0, 0, count, game.makes.dim)
-        self.classes, self.label = (), None
+        self.classes, self.label, self._kinds = (), None, None
         if known:
             shown = np.linspace(0, known - 1, self.columns).round().astype(int)
             self.classes = tuple(info.classes[number] for number in shown)
-            self.label = jax.nn.one_hot(np.tile(shown, rows), known)
+            self._kinds = np.tile(shown, rows)
+            self.label = jax.nn.one_hot(self._kinds, known)
 
     def __call__(self, nets: Nets) -> jax.Array:
         """uint8 `[rows * columns, H, W, C]` on the device."""
         return render(nets[self._net], self.latent, self.label)
+
+    def made(self, images: np.ndarray) -> list[Made]:
+        """All images, as those of one generator."""
+        return [Made("image", images, self._kinds)]
 
     def picture(self, images: np.ndarray, title: str) -> Image.Image:
         """The grid, with the names of the classes above its columns."""
