@@ -11,7 +11,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from gans.ops import cpu
 from gans.ops.cpu import forms, grouped
-from gans.ops.cpu.arrays import Padding
+from gans.ops.cpu.arrays import Padding, sum_dtype
 from gans.ops.cpu.bilinear import Product
 
 
@@ -89,7 +89,7 @@ def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def _like(bias: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(bias.astype(jnp.float32), y.shape).astype(y.dtype)
+    return jnp.broadcast_to(bias.astype(sum_dtype(bias.dtype)), y.shape).astype(y.dtype)
 
 
 _product = Product("gans_convolution", xla_convolution, forms.choose)

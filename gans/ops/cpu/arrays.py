@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,16 +30,23 @@ def output_size(image: Shape, kernel: Shape, stride: int, padding: Padding) -> t
     return height, width
 
 
+def sum_dtype(dtype: Any) -> Any:
+    """What products of numbers of a dtype are summed in: float32, or that of wider numbers."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 def matmul(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """`[B, H, W, C]` by `[C, F]`, summed and left in float32."""
-    y = jnp.matmul(x.reshape(-1, x.shape[-1]), matrix, preferred_element_type=jnp.float32)
+    """`[B, H, W, C]` by `[C, F]`, summed, and left in what they are summed in."""
+    y = jnp.matmul(x.reshape(-1, x.shape[-1]), matrix, preferred_element_type=sum_dtype(x.dtype))
     return y.reshape(*x.shape[:3], -1)
 
 
 def dot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`[..., C]` and `[..., F]` to `[C, F]` float32, summed over all axes but the last."""
+    """`[..., C]` and `[..., F]` to `[C, F]`, summed over all axes but the last."""
     x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    return jax.lax.dot_general(x, y, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+    return jax.lax.dot_general(
+        x, y, (((0,), (0,)), ((), ())), preferred_element_type=sum_dtype(x.dtype)
+    )
 
 
 def window(x: jax.Array, top: int, height: int, left: int, width: int, axis: int = 1) -> jax.Array:

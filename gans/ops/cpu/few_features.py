@@ -12,7 +12,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 
-from gans.ops.cpu.arrays import Padding, Shape, dot, matmul, output_size, window
+from gans.ops.cpu.arrays import Padding, Shape, dot, matmul, output_size, sum_dtype, window
 from gans.ops.cpu.taps import side_by_side
 
 
@@ -24,10 +24,10 @@ def convolve(
     (top, _), (left, _) = padding
     taps, pixels = kernel.transpose(0, 1, 3, 2).reshape(-1, channels), x.reshape(-1, channels)
     contracted = (((1,), (1,)), ((), ()))
-    parts = jax.lax.dot_general(taps, pixels, contracted, preferred_element_type=jnp.float32)
+    parts = jax.lax.dot_general(taps, pixels, contracted, preferred_element_type=sum_dtype(x.dtype))
     parts = parts.reshape(rows, columns, features, *x.shape[:3])
     height, width = output_size(x.shape, kernel.shape, stride, padding)
-    total = jnp.zeros((1,)) if bias is None else bias.astype(jnp.float32)
+    total = jnp.zeros((1,)) if bias is None else bias.astype(sum_dtype(bias.dtype))
     total = total[:, None, None, None]
     for i, j in itertools.product(range(rows), range(columns)):
         total += window(parts[i, j], i - top, height, j - left, width, axis=2)

@@ -15,7 +15,16 @@ import itertools
 import jax
 import jax.numpy as jnp
 
-from gans.ops.cpu.arrays import Padding, Shape, dot, interleave, matmul, output_size, window
+from gans.ops.cpu.arrays import (
+    Padding,
+    Shape,
+    dot,
+    interleave,
+    matmul,
+    output_size,
+    sum_dtype,
+    window,
+)
 
 
 def convolve(
@@ -100,7 +109,7 @@ def _sum_of_shifted(
       size: height and width of the sum.
       bias: `[C]`, or None.
     """
-    total = jnp.zeros((), jnp.float32) if bias is None else bias.astype(jnp.float32)
+    total = jnp.zeros((), jnp.float32) if bias is None else bias.astype(sum_dtype(bias.dtype))
     for i, j in itertools.product(*map(range, parts.shape[3:5])):
         top, left = first[0] + sign * i, first[1] + sign * j
         total += window(parts[..., i, j, :], top, size[0], left, size[1])

@@ -15,7 +15,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gans.ops.cpu.arrays import Shape, interleave, overlap_add
+from gans.ops.cpu.arrays import Shape, interleave, overlap_add, sum_dtype
 from gans.ops.cpu.bilinear import Forms
 
 
@@ -79,4 +79,4 @@ def _for_each_tap(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _dot(x: jax.Array, y: jax.Array, of_x: tuple[int, ...], of_y: tuple[int, ...]) -> jax.Array:
     """A product for each tap, the first axis of both, over the given axes, left in float32."""
     dimensions = ((of_x, of_y), ((0,), (0,)))
-    return jax.lax.dot_general(x, y, dimensions, preferred_element_type=jnp.float32)
+    return jax.lax.dot_general(x, y, dimensions, preferred_element_type=sum_dtype(x.dtype))
