@@ -29,6 +29,7 @@ from gans.files import reading
 from gans.games.augmented import Adaptive, augmented
 from gans.losses import adversarial
 from gans.losses.adversarial import Adversarial
+from gans.losses.penalties import Penalty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,6 @@ class Experiment:
 
     def start(self, info: DataInfo) -> Callable[[jax.Array], GanState]:
         """A pure function from a PRNG key to the state that training starts from."""
-        spec = {net: self.config.optim[section] for net, section in self._sections().items()}
         return functools.partial(
             create_state,
             game=_played_with(self.game, self.config.game.name, info),
@@ -78,8 +78,9 @@ class Experiment:
             nets=self.nets,
             optimizers=self.optimizers(),
             weights=self.config.loss.weights.to_dict(),
-            ema_decays={net: fields.ema_decay for net, fields in spec.items()},
-            ema_warmups={net: fields.get("ema_warmup", 0.0) for net, fields in spec.items()},
+            averages={
+                net: self._average(net, section) for net, section in self._sections().items()
+            },
             remat=self.config.train.remat,
         )
 
@@ -103,7 +104,8 @@ class Experiment:
     def keeps_average(self) -> bool:
         """Whether averaged parameters of a network that makes images are kept."""
         sections = self._sections()
-        return any(self.config.optim[sections[net]].ema_decay > 0 for net in self.game.generators)
+        kept = [self._average(net, sections[net]) for net in self.game.generators]
+        return any(each["ema_decay"] > 0 or each["ema_half_life"] for each in kept)
 
     def _optimizer(
         self, net: str, section: str, rates: Mapping[str, Any]
@@ -114,14 +116,44 @@ class Experiment:
             fields["learning_rate"] = rates[section]
         players = self.game.players
         places = tuple(i for i, player in enumerate(players, 1) if net in player.nets)
-        steps = self.config.train.num_steps
-        moves = sum(-(-steps // player.every) for player in players if net in player.nets)
         if spec.get("shared_count", False):
             fields["turns"] = optim.Turns(places, len(players))
         if isinstance(spec.name, str) and "." in spec.name:
             fields["name"] = find("optimizers", fields["name"])
-        # A schedule counts the network's own moves, of which an iteration may have two.
-        return optim.optimizer(**fields, num_steps=moves)
+        follow = {
+            key: self._schedule(net, section, key, fields.get(key))
+            for key in spec.get("schedules", {})
+            if key != "ema_half_life"
+        }
+        return optim.optimizer(**fields, num_steps=self._moves(net), schedules=follow)
+
+    def _average(self, net: str, section: str) -> dict[str, Any]:
+        """How the average of a network's parameters is kept: see `gans.core.state.NetState`."""
+        spec = self.config.optim[section]
+        half_life = spec.get("ema_half_life", 0.0)
+        follows = half_life or "ema_half_life" in spec.get("schedules", {})
+        return {
+            "ema_decay": spec.ema_decay,
+            "ema_warmup": spec.get("ema_warmup", 0.0),
+            "ema_half_life": self._schedule(net, section, "ema_half_life", half_life)
+            if follows
+            else None,
+        }
+
+    def _schedule(self, net: str, section: str, field: str, begin: Any) -> optax.Schedule:
+        """How a field of `optim` moves from its value on, as `optim.<section>.schedules` says."""
+        path, given = f"optim.{section}.schedules", self.config.optim[section].get("schedules")
+        given = given.to_dict() if given else {}
+        reading.check(given, dict[str, dict[str, Any]], path)
+        of_field = {"name": "constant", **given.get(field, {})}
+        known = {"steps": self._moves(net), "begin": begin}
+        return call(schedules.schedule, f"{path}.{field}", known | of_field)
+
+    def _moves(self, net: str) -> int:
+        """How often a network moves in the whole training, which is what its schedules count."""
+        steps = self.config.train.num_steps
+        players = [player for player in self.game.players if net in player.nets]
+        return sum(-(-steps // player.every) for player in players)
 
     def _sections(self) -> dict[str, str]:
         """The section of `optim` for each network: its own, or that of the player who moves it.
@@ -195,7 +227,9 @@ def game(config: ConfigDict) -> Game:
     """
     make = find("games", config.game.name)
     # A game that can do without some of its terms is told which there are.
-    offered = wanted(make, {"terms": tuple(config.loss.weights)})
+    offered = wanted(
+        make, {"terms": tuple(config.loss.weights), "penalties": _penalties(config.loss)}
+    )
     fields = {"adversarial": _adversarial(config.loss.adversarial), **_fields(config.game)}
     made = call(make, "game", offered | fields)
     if not isinstance(made, Game):
@@ -245,8 +279,25 @@ def _probability(spec: Mapping[str, Any], steps: int) -> Any:
     if "schedule" not in spec:
         return most
     reading.check(spec["schedule"], dict[str, Any], "augment.schedule")
-    factor = call(weights.schedule, "augment.schedule", {"steps": steps, **spec["schedule"]})
+    factor = call(schedules.schedule, "augment.schedule", {"steps": steps, **spec["schedule"]})
     return lambda step: most * factor(step)
+
+
+def _penalties(loss: ConfigDict) -> dict[str, Penalty]:
+    """The penalties of the discriminator by name, of `loss.penalties`.
+
+    Raises:
+      UserError: there is no such penalty, or it has not these fields.
+    """
+    section, found = loss.get("penalties", ConfigDict()), {}
+    reading.check(section.to_dict(), dict[str, dict[str, Any]], "loss.penalties")
+    for name, spec in section.items():
+        path = f"loss.penalties.{name}"
+        if "name" not in spec:
+            raise UserError(f"{path} has no name: give one, as in penalties.R1.")
+        fields = {key: value for key, value in spec.items() if key not in ("name", "every")}
+        found[name] = Penalty(call(find("losses", spec.name), path, fields), spec.get("every", 1))
+    return found
 
 
 def _weigh(config: ConfigDict) -> Callable[[Metrics, jax.Array], Metrics]:
@@ -302,7 +353,13 @@ def fitting() -> Iterator[None]:
 
 
 _OF_AUGMENTED = ("name", "discriminators", "probability", "schedule", "adaptive")
-_NOT_ITS = ("ema_decay", "ema_warmup", "shared_count")  # fields of `optim` for others
+_NOT_ITS = (
+    "ema_decay",
+    "ema_half_life",
+    "ema_warmup",
+    "schedules",
+    "shared_count",
+)  # fields of `optim` for others
 _OF_PREVIEWS = ("game", "info", "test")  # what previews are given besides their fields
 _OF_ALL = ("name", "every_steps")  # fields of `evaluators` that no evaluator takes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -33,14 +33,15 @@ class Turns(NamedTuple):
 def adam(
     learning_rate: optax.ScalarOrSchedule,
     b1: float = 0.9,
-    b2: float = 0.999,
+    b2: optax.ScalarOrSchedule = 0.999,
     eps: float = 1e-8,
     turns: Turns | None = None,
 ) -> optax.GradientTransformation:
     """Adam as in the paper's algorithm 1, PyTorch and optax (Kingma and Ba 2015, arXiv:1412.6980).
 
     `m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`: epsilon is added to what was corrected.
-    With `turns`, t counts the steps of all whose turns they are.
+    With `turns`, t counts the steps of all whose turns they are. A `b2` that follows a schedule is
+    that of the present step in the correction too, as where PyTorch's `betas` are set anew.
     """
     return optax.chain(
         _scale_by_adam(b1, b2, lambda correction: eps * correction, turns),
@@ -51,7 +52,7 @@ def adam(
 def keras_adam(
     learning_rate: optax.ScalarOrSchedule,
     b1: float = 0.9,
-    b2: float = 0.999,
+    b2: optax.ScalarOrSchedule = 0.999,
     eps: float = 1e-7,
     turns: Turns | None = None,
 ) -> optax.GradientTransformation:
@@ -69,7 +70,7 @@ def keras_adam(
 
 def _scale_by_adam(
     b1: float,
-    b2: float,
+    b2: optax.ScalarOrSchedule,
     eps: Callable[[jax.Array], jax.Array | float],
     turns: Turns | None,
 ) -> optax.GradientTransformation:
@@ -80,10 +81,11 @@ def _scale_by_adam(
         # Keras' way to write an average. XLA's compiler for the CPU regards b1 * m + (1 - b1) * g
         # as cheap to repeat where b1 is 1/2, computes it twice and copies the old m for that.
         mu = jax.tree.map(lambda m, g: m + (1.0 - b1) * (g - m), state.mu, grads)
-        nu = jax.tree.map(lambda v, g: v + (1.0 - b2) * (g * g - v), state.nu, grads)
+        decay = b2(state.count) if callable(b2) else b2
+        nu = jax.tree.map(lambda v, g: v + (1.0 - decay) * (g * g - v), state.nu, grads)
         count = optax.safe_increment(state.count)
         t = (turns.count(count) if turns else count).astype(jnp.float32)
-        correction = jnp.sqrt(1.0 - b2**t)
+        correction = jnp.sqrt(1.0 - decay**t)
         rate, offset = correction / (1.0 - b1**t), eps(correction)
         updates = jax.tree.map(lambda m, v: rate * m / (jnp.sqrt(v) + offset), mu, nu)
         return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
@@ -118,6 +120,7 @@ def optimizer(
     schedule: str,
     num_steps: int,
     turns: Turns | None = None,
+    schedules: Mapping[str, Callable[[jax.Array], jax.Array | float]] | None = None,
     **constants: float,
 ) -> optax.GradientTransformation:
     """The optimizer called `name`, its rate following a schedule over `num_steps` iterations.
@@ -128,6 +131,8 @@ def optimizer(
       schedule: a key of `SCHEDULES`.
       num_steps: optimizer steps until a falling schedule ends.
       turns: see `adam`; left out where the optimizer counts nothing, or each its own steps.
+      schedules: of `learning_rate`, in place of `schedule`, and of constants that may follow one,
+        as `b2` of Adam; functions of the optimizer's own steps done.
       **constants: of the optimizer. `b1`, `b2` and `eps` are left out where it has none, so
         that a config can change `name` alone.
 
@@ -147,4 +152,9 @@ def optimizer(
     constants = {key: value for key, value in constants.items() if key in known}
     if turns and "turns" in known:
         constants["turns"] = turns
-    return make(SCHEDULES[schedule](learning_rate, num_steps), **constants)
+    rate = SCHEDULES[schedule](learning_rate, num_steps)
+    values = {"learning_rate": rate, **constants, **(schedules or {})}
+    for key in schedules or {}:
+        if key not in known or "Schedule" not in str(known[key].annotation):
+            raise UserError(f"The optimizer {name!r} has no {key} that could follow a schedule.")
+    return make(values.pop("learning_rate"), **values)

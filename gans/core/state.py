@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from flax import struct
 from flax.training import train_state
 
 from gans.core.types import Arguments, Batch, Game, Memory
+from gans.ops import spectral
 
 
 class NetState(train_state.TrainState):
@@ -27,6 +29,8 @@ class NetState(train_state.TrainState):
       ema_warmup: while few moves are done the decay is lower: at most `(1 + t) / (ema_warmup + t)`
         after `t` of them, as of TensorFlow's ExponentialMovingAverage, where it is 10. So what
         the network began with is soon forgotten. 0 for none.
+      ema_half_life: in place of a decay, the moves after which the averages have forgotten half,
+        as a function of the moves done; 0 there for averages that are the network itself.
       remat: whether training computes a forward pass anew for its gradient instead of
         keeping what it computed: less memory, more time (Chen et al. 2016, arXiv:1604.06174).
         On accelerators: XLA for the CPU sees the same pass twice, and computes and keeps one.
@@ -37,6 +41,7 @@ class NetState(train_state.TrainState):
     ema_model_state: Any = None
     ema_decay: float = struct.field(pytree_node=False, default=0.0)
     ema_warmup: float = struct.field(pytree_node=False, default=0.0)
+    ema_half_life: optax.Schedule | None = struct.field(pytree_node=False, default=None)
     remat: bool = struct.field(pytree_node=False, default=False)
 
     def __call__(
@@ -93,11 +98,19 @@ class NetState(train_state.TrainState):
 
     def _rate(self) -> float | jax.Array:
         """One less the decay of the averages at the move that comes next."""
+        if self.ema_half_life is not None:
+            half_life = jnp.asarray(self.ema_half_life(self.step), jnp.float32)
+            return -jnp.expm1(-math.log(2.0) / half_life)
         rate = 1.0 - self.ema_decay
         if self.ema_warmup <= 1.0:
             return rate
         t = jnp.asarray(self.step, jnp.float32)
         return jnp.maximum(rate, (self.ema_warmup - 1.0) / (self.ema_warmup + t))
+
+    def with_spectral(self, seen: NetState) -> NetState:
+        """The network with the vectors of spectral normalisation that another one has come to."""
+        moved = {spectral.COLLECTION: seen.model_state[spectral.COLLECTION]}
+        return self.replace(model_state={**self.model_state, **moved})
 
     def averaged(self) -> NetState:
         """The network with its averaged parameters and statistics, where it keeps them."""
@@ -132,23 +145,26 @@ def create_net(
     tx: optax.GradientTransformation,
     ema_decay: float = 0.0,
     ema_warmup: float = 0.0,
+    ema_half_life: optax.Schedule | None = None,
     remat: bool = False,
 ) -> NetState:
-    """Initialises one network; `ema_decay` 0 keeps no average."""
+    """Initialises one network; `ema_decay` 0 without a half-life keeps no average."""
     variables = module.init(key, *inputs, train=False)
     params = variables.pop("params")
     variables.pop("features", None)  # what was sown is no statistics: see `NetState.features`
     # Copies, because an average that shares the parameters' buffers cannot be donated with them.
     ema_params, ema_model_state = jax.tree.map(jnp.copy, (params, variables))
+    has_ema = bool(ema_decay) or ema_half_life is not None
     return NetState.create(
         apply_fn=module.apply,
         params=params,
         tx=tx,
         model_state=variables,
-        ema_params=ema_params if ema_decay else None,
-        ema_model_state=ema_model_state if ema_decay else None,
+        ema_params=ema_params if has_ema else None,
+        ema_model_state=ema_model_state if has_ema else None,
         ema_decay=ema_decay,
         ema_warmup=ema_warmup,
+        ema_half_life=ema_half_life,
         remat=remat,
     )
 
@@ -161,8 +177,7 @@ def create_state(
     nets: Mapping[str, nn.Module],
     optimizers: Mapping[str, optax.GradientTransformation],
     weights: Mapping[str, float],
-    ema_decays: Mapping[str, float] | None = None,
-    ema_warmups: Mapping[str, float] | None = None,
+    averages: Mapping[str, Mapping[str, Any]] | None = None,
     remat: bool = False,
 ) -> GanState:
     """The state at step 0. Pure: can be run under `jax.jit` and `jax.eval_shape`.
@@ -174,19 +189,19 @@ def create_state(
       nets: the module of each network, by name.
       optimizers: the optimizer of each network, by name.
       weights: the weight of each loss term, by name.
-      ema_decays: by name, for the networks of which an average is kept.
-      ema_warmups: by name, for those whose average warms up.
+      averages: by name, for the networks of which an average is kept, its `ema_decay`,
+        `ema_warmup` and `ema_half_life` as in `NetState`.
       remat: as in `NetState`, for all networks.
     """
     run_key, draw_key, *net_keys = jax.random.split(key, 2 + len(nets))
     extras = {"step": jnp.zeros((), jnp.int32), **game.draw(draw_key, batch)}
     inputs = game.inputs(batch, extras)
     keys = dict(zip(sorted(nets), net_keys, strict=True))
-    decays, warmups = ema_decays or {}, ema_warmups or {}
 
     def made(name: str, arguments: Arguments) -> NetState:
-        ema = decays.get(name, 0.0), warmups.get(name, 0.0)
-        return create_net(keys[name], nets[name], arguments, optimizers[name], *ema, remat)
+        average = (averages or {}).get(name, {})
+        net = keys[name], nets[name], arguments, optimizers[name]
+        return create_net(*net, **average, remat=remat)
 
     first = {name: made(name, x) for name, x in inputs.items() if not callable(x)}
     last = {name: made(name, x(first)) for name, x in inputs.items() if callable(x)}

@@ -39,8 +39,10 @@ class Outcome:
     Attributes:
       terms: scalar loss terms by name, not yet weighted.
       nets: the player's own networks after the forward passes, whose running
-        statistics have moved. Other players' networks are left out: a frozen
-        network's statistics stay as they are.
+        statistics have moved. Of other players' networks, which may be left out,
+        the statistics stay as they are; but the vectors by which spectral
+        normalisation estimates a kernel's norm move with every pass, whoever's
+        turn it is.
       metrics: further scalars to log.
       made: images that later players of the iteration are given, as constants.
     """

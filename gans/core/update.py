@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gans.core.state import GanState
 from gans.core.types import Batch, Extras, Game, Metrics, Nets, Player
-from gans.ops import axis
+from gans.ops import axis, spectral
 
 
 def update(
@@ -33,44 +34,55 @@ def update(
         extras, weights = {"step": state.step, **noise}, game.weigh(state.weights, state.step)
         nets, memory, metrics = state.nets, state.memory, {}
         for players in game.rounds:
-            moves = {}
+            moves, seen = {}, {}
             for player in players:
                 memory, extras = player.recall(memory, extras)
-                moved, report, made = take_turn(player, nets, weights, batch, extras)
-                moves, extras = {**moves, **moved}, {**extras, **made}
-                metrics |= {f"{player.name}/{name}": value for name, value in report.items()}
-            nets = {**nets, **moves}
+                turn = take_turn(player, nets, weights, batch, extras)
+                moves, seen, extras = moves | turn.moved, seen | turn.seen, {**extras, **turn.made}
+                metrics |= {f"{player.name}/{name}": x for name, x in turn.report.items()}
+            nets = {**nets, **seen, **moves}
         memory = game.after(memory, metrics)
     return state.replace(step=state.step + 1, nets=nets, memory=memory), metrics
 
 
-def take_turn(
-    player: Player, nets: Nets, weights: Metrics, batch: Batch, extras: Extras
-) -> tuple[Nets, Metrics, Extras]:
+class Turn(NamedTuple):
+    """The result of a player's turn.
+
+    Attributes:
+      moved: the player's networks after its optimizer step.
+      seen: other networks that it called and whose kernels are spectrally normalised, with the
+        vectors of that where this turn has brought them; nothing else of them has changed.
+      report: what to log.
+      made: what the player made for later ones.
+    """
+
+    moved: Nets
+    seen: Nets
+    report: Metrics
+    made: Extras
+
+
+def take_turn(player: Player, nets: Nets, weights: Metrics, batch: Batch, extras: Extras) -> Turn:
     """The player's move, if it is its turn in this iteration: see `Player.every`."""
     go = functools.partial(move, player, nets, weights, batch, extras)
     if player.every == 1:
         return go()
 
-    def moving() -> tuple[Nets, Metrics, Extras]:
-        moved, report, made = go()
-        return moved, {name: player.every * value for name, value in report.items()}, made
+    def moving() -> Turn:
+        turn = go()
+        report = {name: player.every * value for name, value in turn.report.items()}
+        return turn._replace(report=report)
 
-    def waiting() -> tuple[Nets, Metrics, Extras]:
-        _, *rest = jax.tree.map(jnp.zeros_like, jax.eval_shape(moving))
-        return {name: nets[name] for name in player.nets}, *rest
+    def waiting() -> Turn:
+        turn = jax.tree.map(jnp.zeros_like, jax.eval_shape(moving))
+        stay = ({name: nets[name] for name in each} for each in (turn.moved, turn.seen))
+        return Turn(*stay, turn.report, turn.made)
 
     return jax.lax.cond(extras["step"] % player.every == 0, moving, waiting)
 
 
-def move(
-    player: Player, nets: Nets, weights: Metrics, batch: Batch, extras: Extras
-) -> tuple[Nets, Metrics, Extras]:
-    """One optimizer step of one player on `sum(weight * term)`, all other networks held fixed.
-
-    Returns:
-      The player's networks after the step, what to log, and what the player made.
-    """
+def move(player: Player, nets: Nets, weights: Metrics, batch: Batch, extras: Extras) -> Turn:
+    """One optimizer step of one player on `sum(weight * term)`, all other networks held fixed."""
 
     def loss(params):
         own = {name: nets[name].replace(params=params[name]) for name in player.nets}
@@ -78,14 +90,17 @@ def move(
         weighted = {f"{name}_weighted": weights[name] * x for name, x in outcome.terms.items()}
         total = sum(weighted.values())
         report = {"loss": total, **outcome.terms, **weighted, **outcome.metrics}
-        model_state = {name: outcome.nets[name].model_state for name in player.nets}
+        model_state = {name: net.model_state for name, net in outcome.nets.items()}
         return total, (report, model_state, outcome.made)
 
     params = {name: nets[name].params for name in player.nets}
     grads, (report, model_state, made) = jax.grad(loss, has_aux=True)(params)
     grads, report, model_state = jax.tree.map(axis.mean, (grads, report, model_state))
-    moved = {
-        name: nets[name].replace(model_state=model_state[name]).descend(grads[name])
-        for name in player.nets
+    called = {name: nets[name].replace(model_state=state) for name, state in model_state.items()}
+    moved = {name: called[name].descend(grads[name]) for name in player.nets}
+    seen = {
+        name: nets[name].with_spectral(net)
+        for name, net in called.items()
+        if name not in moved and spectral.COLLECTION in net.model_state
     }
-    return moved, report, made
+    return Turn(moved, seen, report, made)

@@ -242,3 +242,36 @@ def test_an_unknown_name_is_the_users_error_and_lists_the_known(name, schedule, 
 def test_a_constant_that_the_optimizer_does_not_have_is_refused():
     with pytest.raises(UserError, match="'adam' has no beta1"):
         optim.optimizer("adam", learning_rate=1.0, schedule="constant", num_steps=1, beta1=0.5)
+
+
+def test_adam_whose_b2_follows_a_schedule_is_pytorchs_with_betas_set_anew():
+    decays = [0.9, 0.92, 0.95, 0.97, 0.99]
+    follow = {"b2": lambda step: jnp.asarray(decays)[step]}
+    tx = optim.optimizer(
+        "adam",
+        learning_rate=RATE,
+        schedule="constant",
+        num_steps=5,
+        schedules=follow,
+        b1=0.0,
+        b2=0.9,
+        eps=1e-8,
+    )
+    params = torch.zeros(GRADIENTS.shape[1], dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([params], lr=RATE, betas=(0.0, 0.9), eps=1e-8)
+    path = []
+    for b2, grads in zip(decays, np.float64(GRADIENTS), strict=True):
+        adam.param_groups[0]["betas"] = (0.0, b2)
+        params.grad = torch.tensor(grads)
+        adam.step()
+        path.append(params.detach().numpy().copy())
+    # 1 - b2^t has lost at most one digit to cancellation.
+    np.testing.assert_allclose(trajectory(tx, GRADIENTS), path, rtol=1e-5)
+
+
+def test_what_follows_no_schedule_is_refused():
+    fields = {"learning_rate": RATE, "schedule": "constant", "num_steps": 5}
+    with pytest.raises(UserError, match="'adam' has no eps that could follow a schedule"):
+        optim.optimizer("adam", **fields, schedules={"eps": lambda step: 1e-8})
+    with pytest.raises(UserError, match="'rmsprop' has no b2 that could"):
+        optim.optimizer("rmsprop", **fields, schedules={"b2": lambda step: 0.9})

@@ -205,7 +205,7 @@ def start(key, names=("generator", "discriminator")):
         nets={name: LatentNet() for name in names},
         optimizers={"generator": optax.sgd(0.1), "discriminator": optax.adam(0.1)},
         weights=WEIGHTS,
-        ema_decays={"generator": 0.5},
+        averages={"generator": {"ema_decay": 0.5}},
     )
 
 
@@ -251,3 +251,20 @@ def test_the_state_can_be_had_as_shapes_alone(state):
     shapes = jax.eval_shape(start, jax.random.key(0))
     assert jax.tree.structure(shapes) == jax.tree.structure(state)
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, state)
+
+
+def test_an_average_may_forget_by_a_half_life_that_follows_a_schedule():
+    lives = jnp.asarray([0.0, 1.0, 2.0])
+    net = create_net(
+        jax.random.key(0),
+        LatentNet(),
+        (jnp.zeros((1, 3)), jnp.zeros((1, 2))),
+        optax.sgd(1.0),
+        ema_half_life=lambda step: lives[step],
+    )
+    kernel = np.float64(net.params["Dense_0"]["kernel"])
+    expected, ones = kernel, jax.tree.map(jnp.ones_like, net.params)
+    for share in (1.0, 0.5, 1 - 0.5**0.5):  # nothing is kept, half, and half after two moves
+        net, kernel = net.descend(ones), kernel - 1.0
+        expected = expected + share * (kernel - expected)
+        np.testing.assert_allclose(net.ema_params["Dense_0"]["kernel"], expected, rtol=1e-6)

@@ -280,3 +280,45 @@ def test_terms_without_a_weight_are_left_out_and_their_passes_too():
         return sum(count for name, count in calls if name.startswith("generator"))
 
     assert passes(whole) == 6 and passes(less) == 4
+
+
+class Watched(nn.Module):
+    """Counts its passes as spectral normalisation counts steps, and as running statistics."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        number = self.param("number", nn.initializers.zeros, ())
+        for collection in ("spectral", "batch_stats"):
+            seen = self.variable(collection, "seen", lambda: jnp.zeros(()))
+            if train and not self.is_initializing():
+                seen.value += 1
+        return x * number
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_passes_of_others_move_spectral_vectors_and_no_statistics(together, every):
+    def other(nets, batch, given):
+        out, moved = nets["b"](jnp.ones(()))
+        judged, watched = nets["a"](out)
+        _, watched = watched(judged)
+        return Outcome({"pull": out}, {"b": moved, "a": watched})
+
+    players = player("own", "a"), player("other", "b", loss=other, every=every)
+    played = game(*players)
+    if together:
+        played = dataclasses.replace(played, rounds=(players,))
+    state = create_state(
+        jax.random.key(0),
+        played,
+        BATCH,
+        nets={"a": Watched(), "b": Number()},
+        optimizers={name: optax.sgd(RATE) for name in "ab"},
+        weights={"pull": 1.0},
+    )
+    state, _ = run(played, state, 4)
+    seen = {name: float(x["seen"]) for name, x in state.nets["a"].model_state.items()}
+    assert seen["batch_stats"] == 4.0
+    # Of players that move together, what the network's own one has seen is kept.
+    assert seen["spectral"] == (4.0 if together else 4.0 + 2 * 4 / every)
+    assert number(state, "a") == -4 * RATE

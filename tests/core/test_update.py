@@ -36,7 +36,7 @@ def start(dtype=jnp.float32):
             nets=nets,
             optimizers={name: optax.sgd(RATE) for name in nets},
             weights=WEIGHTS,
-            ema_decays={"generator": 0.75},
+            averages={"generator": {"ema_decay": 0.75}},
         )
     )
     return init(jax.random.key(0))
@@ -168,7 +168,7 @@ def test_the_forward_pass_of_the_generator_is_computed_once(state):
     def flops(function, *args):
         return jax.jit(function).lower(*args).compile().cost_analysis()["flops"]
 
-    noise = GAME.draw(state.key, BATCH)
+    noise = {"step": state.step, **GAME.draw(state.key, BATCH)}
     moves = sum(
         flops(
             lambda nets, weights, noise, player=player: move(player, nets, weights, BATCH, noise),

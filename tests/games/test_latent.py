@@ -9,8 +9,10 @@ import pytest
 
 from gans.core.state import create_state
 from gans.core.update import update
+from gans.errors import UserError
 from gans.games import latent
-from gans.losses import adversarial
+from gans.losses import adversarial, penalties
+from gans.losses.penalties import Penalty
 
 LATENT = 2
 RATE = 0.1
@@ -234,3 +236,118 @@ def test_noise_is_standard_normal_one_row_for_each_image():
     # And rows are independent: correlations stray by 0.1.
     correlation = np.corrcoef(z[:50])
     assert np.abs(correlation - np.eye(50)).max() < 0.6
+
+
+class Bare(Discriminator):
+    """Without running statistics, which penalties refuse."""
+
+    def count(self, train):
+        pass
+
+
+def begin(game, images, discriminator, terms):
+    return create_state(
+        jax.random.key(0),
+        game,
+        images,
+        nets={"generator": Generator(), "discriminator": discriminator},
+        optimizers={name: optax.sgd(RATE) for name in ("generator", "discriminator")},
+        weights=WEIGHTS | terms,
+    )
+
+
+PENALTIES = {"r1": Penalty(penalties.R1(), every=2), "lecam": Penalty(penalties.LeCam(start=1))}
+
+
+def test_penalties_are_terms_of_the_discriminator():
+    game = latent.joint(
+        adversarial=adversarial.least_squares, latent_dim=LATENT, penalties=PENALTIES
+    )
+    state = begin(game, batch(False), Bare(), {"r1": 0.3, "lecam": 0.0})
+    noise = game.draw(jax.random.fold_in(state.key, 0), batch(False))
+    step = jax.jit(lambda s: update(s, batch(False), game=game))
+    after, metrics = step(state)
+    hand = ByHand(False, np.asarray(noise["latent"]).sum(-1))
+    slope = 0.5 * hand.real_term()[1] + 2.0 * hand.fake_term()[1] + 2 * 0.3 * hand.a
+    assert metrics["discriminator/r1"] == pytest.approx(2 * hand.a**2 / 2, rel=1e-6)
+    assert weight(after, "discriminator") == pytest.approx(hand.a - RATE * slope, rel=1e-5)
+    # LeCam remembers the mean logits that the step began with, and pays from the second on.
+    anchors = after.memory["lecam"]
+    assert anchors.real == pytest.approx(np.mean(hand.logit(hand.x)), rel=1e-5)
+    assert anchors.fake == pytest.approx(np.mean(hand.logit(hand.fake)), rel=1e-5)
+    assert metrics["discriminator/lecam"] == 0.0
+    _, metrics = step(after)
+    assert metrics["discriminator/r1"] == 0.0  # not due
+    a, x = weight(after, "discriminator"), hand.x
+    noise = game.draw(jax.random.fold_in(state.key, 1), batch(False))
+    fake = weight(after, "generator") * np.asarray(noise["latent"]).sum(-1)
+    over = np.maximum(a * x - float(anchors.fake), 0)
+    under = np.maximum(float(anchors.real) - a * fake, 0)
+    expected = np.mean(over**2) + np.mean(under**2)
+    assert metrics["discriminator/lecam"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_penalties_refuse_batch_statistics():
+    game = latent.joint(
+        adversarial=adversarial.hinge, latent_dim=LATENT, penalties={"r1": PENALTIES["r1"]}
+    )
+    state = begin(game, batch(False), Discriminator(), {"r1": 1.0})
+    with pytest.raises(
+        UserError, match=r"batch normalisation.* penalties r1: .*normalise to False"
+    ):
+        update(state, batch(False), game=game)
+
+
+MANY = np.float32([0.5, -1.0, 2.0, 0.25, 1.5, -0.75]).reshape(6, 1, 1, 1)
+
+
+def test_repeated_steps_see_rows_and_noise_of_their_own():
+    game = latent.repeated(
+        adversarial=adversarial.least_squares,
+        latent_dim=LATENT,
+        discriminator_steps=3,
+        generator_batch=5,
+        penalties={"r1": Penalty(penalties.R1(), every=2)},
+    )
+    images = {"image": MANY}
+    state = begin(game, images, Bare(), {"r1": 0.3})
+    noise = game.draw(jax.random.fold_in(state.key, 0), images)
+    after, metrics = jax.jit(lambda s: update(s, images, game=game))(state)
+    z = np.asarray(noise["fakes"]["latent"]).sum(-1)
+    assert len(z) == 6 and len(np.unique(z)) == 6
+    a, w, found = 0.4, 0.7, []
+    for k in range(3):
+        x, fake = MANY.ravel()[k::3], w * z[k::3]
+        real_error, fake_error, due = a * x - 1, a * fake, k % 2 == 0
+        found.append(np.mean(real_error**2))
+        assert metrics[f"discriminator_{k + 1}/real"] == pytest.approx(found[-1], rel=1e-5)
+        assert metrics[f"discriminator_{k + 1}/r1"] == pytest.approx(due * a**2, rel=1e-5)
+        slope = 0.5 * np.mean(2 * real_error * x) + 2.0 * np.mean(2 * fake_error * fake)
+        a -= RATE * (slope + 0.3 * due * 2 * a)
+    assert weight(after, "discriminator") == pytest.approx(a, rel=1e-5)
+    made = np.asarray(noise["made"]["latent"]).sum(-1)
+    assert len(made) == 5
+    slope = np.mean(2 * (a * w * made - 1) * a * made)
+    assert weight(after, "generator") == pytest.approx(w - RATE * 3.0 * slope, rel=1e-5)
+    summary = game.summary(metrics)
+    losses = [metrics[f"discriminator_{k}/loss"] for k in (1, 2, 3)]
+    assert summary["d_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_repeated_steps_draw_the_classes_of_generated_images():
+    game = latent.repeated(
+        adversarial=adversarial.hinge, latent_dim=2, discriminator_steps=2, generator_batch=0
+    )
+    images = {"image": np.zeros((4000, 1, 1, 1)), "label": np.eye(4)[np.zeros(4000, int)]}
+    noise = game.draw(jax.random.key(5), images)
+    assert noise["made"]["label"].shape == (2000, 4)
+    counts = np.asarray(noise["fakes"]["label"]).sum(axis=0)
+    # Binomial with mean 1000 and deviation 27.4: within five of them.
+    assert np.all(np.abs(counts - 1000) < 5 * np.sqrt(4000 * 0.25 * 0.75))
+    np.testing.assert_array_equal(np.asarray(noise["fakes"]["label"]).sum(axis=1), 1.0)
+
+
+def test_repeated_steps_share_the_batch_evenly():
+    game = latent.repeated(adversarial=adversarial.hinge, latent_dim=2, discriminator_steps=4)
+    with pytest.raises(UserError, match="data.batch_size is 6, .* multiple of their number"):
+        game.draw(jax.random.key(0), {"image": MANY})

@@ -98,8 +98,7 @@ class Latent(Setting):
                 nets=nets,
                 optimizers={name: optax.sgd(RATE) for name in nets},
                 weights={"real": 0.5, "fake": 0.5, "adversarial": 1.0},
-                ema_decays={"generator": 0.9},
-                ema_warmups={"generator": 10.0},
+                averages={"generator": {"ema_decay": 0.9, "ema_warmup": 10.0}},
             )
         )
         self.start = start(jax.random.key(1))

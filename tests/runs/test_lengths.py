@@ -99,4 +99,8 @@ def test_new_runs_average_with_a_warm_up(form):
 
     config = dcgan_digits.get_config(form)
     start = build.of_run(config).start(DataInfo(9, (32, 32, 1)))
-    assert start.keywords["ema_warmups"] == {"generator": 10.0, "discriminator": 10.0}
+    averages = start.keywords["averages"]
+    assert {net: kept["ema_warmup"] for net, kept in averages.items()} == {
+        "generator": 10.0,
+        "discriminator": 10.0,
+    }
