@@ -55,10 +55,8 @@ def _doubled(x: jax.Array, axis: int) -> jax.Array:
 def _halved(x: jax.Array, axis: int) -> jax.Array:
     """Downsampled along one axis."""
     padded = _padded(x, axis, 1, 1)
-    size = 2 * (x.shape[axis] // 2)
-    outer, first, last, other = (
-        jax.lax.slice_in_dim(padded, i, i + size, 2, axis) for i in range(4)
-    )
+    size, before = x.shape[axis] // 2 * 2, (slice(None),) * axis
+    outer, first, last, other = (padded[(*before, slice(i, i + size, 2))] for i in range(4))
     return 0.375 * (first + last) + 0.125 * (outer + other)
 
 

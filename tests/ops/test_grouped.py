@@ -1,4 +1,4 @@
-"""Convolutions in groups of channels against XLA's own, both without rounding."""
+"""Convolutions in groups of channels against XLA's own."""
 
 import functools
 
@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closeness import exactly
+from closeness import assert_no_further, exactly
 
 from gans.ops import cpu
 from gans.ops.convolution import convolution, xla_convolution
 from gans.ops.cpu import grouped
+from gans.ops.cpu.bilinear import Forms, Product
 
 # Batch, height, width, channels in, height and width of the kernel, channels out, stride, padding,
 # groups.
@@ -60,10 +61,20 @@ def derivatives(function, case):
     return run
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_values_and_derivatives_of_both_orders_are_those_of_xla(case):
+# The pieces alone, each as XLA has it, which does not round float64 to float32 as other forms do.
+PLAIN = Product("test_plain", xla_convolution, lambda *_, **__: Forms())
+PIECES = grouped.forms(PLAIN)
+PRODUCT = Product("test_grouped", xla_convolution, lambda *_, **__: PIECES)
+
+
+def in_pieces(x, kernel, bias, **how):
+    return PRODUCT(x, kernel, **how) + bias
+
+
+@pytest.mark.parametrize("case", IN_PIECES)
+def test_pieces_are_the_convolution_with_its_derivatives_of_both_orders(case):
     ours, theirs = (
-        exactly(derivatives(f, case))(*arrays(case)) for f in (convolution, xla_convolution)
+        exactly(derivatives(f, case))(*arrays(case)) for f in (in_pieces, xla_convolution)
     )
     for (path, a), b in zip(
         jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True
@@ -73,14 +84,20 @@ def test_values_and_derivatives_of_both_orders_are_those_of_xla(case):
         np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_in_use_it_is_no_further_from_them_than_xla(case):
+    ours, plain = (derivatives(f, case) for f in (convolution, xla_convolution))
+    sides = jax.jit(ours), jax.jit(plain), exactly(plain)
+    assert_no_further(*(side(*arrays(case)) for side in sides))
+
+
 @pytest.mark.parametrize("case", IN_PIECES[:2])
 def test_without_a_bias(case):
     x, kernel, _ = arrays(case)
-    ours, theirs = (
-        exactly(lambda x, k, f=f: f(x, k, **how(case)))(x, kernel)
-        for f in (convolution, xla_convolution)
+    ours, plain = (
+        functools.partial(f, bias=None, **how(case)) for f in (convolution, xla_convolution)
     )
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10)
+    assert_no_further(*(f(x, kernel) for f in (jax.jit(ours), jax.jit(plain), exactly(plain))))
 
 
 @pytest.mark.parametrize("case", CASES)
