@@ -10,9 +10,9 @@ import dataclasses
 import functools
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from gans import parallel
 from gans.data.source import Source
 from gans.errors import UserError
 from gans.evaluation.features.network import FeatureNet
+from gans.evaluation.metrics import leaks
 from gans.evaluation.metrics.frechet import Moments
 from gans.files import archives, cache
 from gans.files.writing import atomic
@@ -51,6 +52,8 @@ class View:
       labels: int32 `[N]`, or None.
       share: for real images, the share of all training images that is among them; None where it is
         not known.
+      marks: float32 `[N, 5]`, what `gans.evaluation.metrics.leaks.marks` finds in the images; None
+        where they were not looked at.
     """
 
     net: str
@@ -60,6 +63,7 @@ class View:
     logits: np.ndarray
     labels: np.ndarray | None
     share: float | None = 1.0
+    marks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -78,6 +82,7 @@ class View:
             features=self.features[chosen],
             logits=self.logits[chosen],
             labels=self.labels[chosen],
+            marks=None if self.marks is None else self.marks[chosen],
         )
 
 
@@ -96,12 +101,15 @@ def look(
         size = len(block.images)
         seen.append([x[:size] for x in part])
         labels.append(block.labels)
-    features, logits = map(np.concatenate, zip(*seen, strict=True))
+    features, logits, marks = map(np.concatenate, zip(*seen, strict=True))
     together = np.concatenate(labels) if classes else None
-    return View(net.name, net.classes, classes, features, logits, together)
+    return View(net.name, net.classes, classes, features, logits, together, marks=marks)
 
 
-_see = jax.jit(lambda apply, variables, images: apply(variables, images), static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0)
+def _see(apply: Callable, variables: Any, images: jax.Array) -> tuple[jax.Array, ...]:
+    """The features, the logits and the marks of images."""
+    return *apply(variables, images), leaks.marks(images)
 
 
 def generated(
@@ -172,11 +180,11 @@ def _cached(path: Path, net: FeatureNet, source: Source, count: int) -> View | N
     image = jax.ShapeDtypeStruct((1, *source.images[0].shape), np.uint8)
     seen = jax.eval_shape(net.apply, net.variables, image)
     wanted = {name: ((count, x.shape[1]), np.float32) for name, x in seen._asdict().items()}
+    wanted["marks"] = ((count, len(leaks.NAMES)), np.float32)
     if source.classes:
         wanted["labels"] = ((count,), np.int32)
     if {name: (x.shape, x.dtype) for name, x in arrays.items()} != wanted:
         return None
     if not all(np.isfinite(x).all() for x in arrays.values()):
         return None
-    labels = arrays.get("labels")
-    return View(net.name, net.classes, source.classes, arrays["features"], arrays["logits"], labels)
+    return View(net.name, net.classes, source.classes, **{"labels": None, **arrays})

@@ -47,6 +47,8 @@ _BETTER = {
     "identity": "lower",
     "colour": "higher",
     "inverted": "lower",
+    "leak_holes": "lower",
+    "leak_borders": "lower",
 }
 
 

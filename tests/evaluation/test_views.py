@@ -12,6 +12,7 @@ from gans.core.state import create_net
 from gans.data import arrays
 from gans.evaluation import views
 from gans.evaluation.features.network import FeatureNet, Seen
+from gans.evaluation.metrics import leaks
 from gans.evaluation.metrics.frechet import Moments
 from gans.inference.sampling import Sampler
 from gans.models import dcgan
@@ -52,6 +53,9 @@ def test_blocks_and_devices_make_no_difference(net, source, devices, monkeypatch
     assert len(view) == 53
     assert_no_further(Seen(view.features, view.logits), whole, exact)
     np.testing.assert_array_equal(view.labels, source.labels)
+    marks = np.asarray(leaks.marks(source.images))
+    np.testing.assert_allclose(view.marks, marks, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(view.of_class(2).marks, view.marks[source.labels == 2])
 
 
 def test_moments_of_parts_are_those_of_all():
@@ -100,12 +104,15 @@ def test_real_views_are_kept_and_made_anew_if_anything_changes(net, source, fold
         "double": lambda: np.savez(file, **(arrays_there | {"logits": np.zeros((20, 4))})),
         "narrow": lambda: np.savez(file, **(arrays_there | {"features": np.zeros((20, 3), "f4")})),
         "no labels": lambda: np.savez(file, features=first.features, logits=first.logits),
+        "no marks": lambda: np.savez(
+            file, **{k: x for k, x in arrays_there.items() if k != "marks"}
+        ),
         "not finite": lambda: np.savez(file, **(arrays_there | {"logits": first.logits * np.nan})),
     }
     for name, write in others.items():
         write()
         again = refer()
-        for part in ("features", "logits", "labels"):
+        for part in ("features", "logits", "labels", "marks"):
             np.testing.assert_array_equal(getattr(again, part), getattr(first, part), name)
     changed = source.images.copy()
     changed[:, 0, 0, 0] ^= 1

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gans.evaluation.evaluators.findings import Missing, Numbers
+from gans.evaluation.evaluators.findings import Missing, Numbers, Suspect
 from gans.evaluation.metrics import agreement, diversity, inception_score, manifold, neighbours
 from gans.evaluation.metrics import frechet as frechet_distance
 from gans.evaluation.metrics import kernel as kernel_distance
+from gans.evaluation.metrics import leaks as left_behind
 from gans.evaluation.views import View
 
 _SUBSET = 1000  # images of each of KID's subsets
@@ -90,6 +91,41 @@ def memorising(real: View, fake: View) -> Numbers:
     if low * min(len(real), len(fake)) < _FEWEST:
         ratio = Missing(f"{low:.2%} of {min(len(real), len(fake)):,} images are too few.")
     return {"copied": float(np.clip(copied, 0.0, 1.0)), "nearest_low_ratio": ratio}
+
+
+def leaks(real: View, fake: View) -> Numbers:
+    """Whether generated images carry the augmentation that the discriminator's images had.
+
+    `leak_holes` and `leak_borders` are the shares with a grey square as of cutout, and with a grey
+    line along an edge as of translation: see `gans.evaluation.metrics.leaks`. `..._real` are those
+    of the real images, and a share far above that is cautioned against. `leak_brightness`,
+    `leak_contrast` and `leak_saturation` say how far their means are from those of the real images,
+    in deviations of these, and `..._spread` how many times as large their deviations are.
+    """
+    if real.marks is None or fake.marks is None:
+        raise ValueError("it takes views of images, not of features alone.")
+    marks = [dict(zip(left_behind.NAMES, view.marks.T, strict=True)) for view in (real, fake)]
+    found = _left("holes", "a grey square, as cutout leaves,", *(x["hole"] for x in marks))
+    found |= _left("borders", "a grey edge, as translation leaves,", *(x["border"] for x in marks))
+    for name in ("brightness", "contrast", "saturation"):
+        known, made = (x[name].astype(np.float64) for x in marks)
+        spread = known.std()
+        none = Missing("the real images are all alike in it.")
+        found[f"leak_{name}"] = (made.mean() - known.mean()) / spread if spread else none
+        found[f"leak_{name}_spread"] = made.std() / spread if spread else none
+    return found
+
+
+def _left(name: str, what: str, real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """The shares of images that have a mark, with a caution where too many have."""
+    usual, share = float(real.mean()), float(fake.mean())
+    if left_behind.is_far_above(share, len(fake), usual, len(real)):
+        caution = (
+            f"{share:.1%} of the generated images have {what} and {usual:.1%} of the real ones: "
+            "the augmentation leaks into them. Lower its probability, or leave that out of it."
+        )
+        share = Suspect(share, caution)
+    return {f"leak_{name}": share, f"leak_{name}_real": usual}
 
 
 def accuracy(real: View, fake: View) -> Numbers:

@@ -15,6 +15,19 @@ class Missing(str):
     """In place of a number: why there is none, a sentence."""
 
 
+class Suspect(float):
+    """A number that tells of something wrong.
+
+    Attributes:
+      caution: what that is, a sentence.
+    """
+
+    def __new__(cls, value: float, caution: str) -> Suspect:
+        made = super().__new__(cls, value)
+        made.caution = caution
+        return made
+
+
 Numbers = Mapping[str, float | Missing]
 
 
@@ -51,8 +64,9 @@ class Findings:
             if isinstance(value, Missing):
                 self.warn([f"{name} is left out: {value}"])
                 self.left_out += [name] if name not in self.left_out else []
-            else:
-                self.numbers[name] = float(value)
+                continue
+            self.warn([value.caution] if isinstance(value, Suspect) else [])
+            self.numbers[name] = float(value)
 
     @property
     def notes(self) -> dict[str, Any]:

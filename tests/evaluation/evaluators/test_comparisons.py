@@ -1,12 +1,18 @@
-"""What comparisons say of features made by hand."""
+"""What comparisons say of features made by hand, and of what an augmentation leaves in images."""
 
+import functools
+
+import jax
 import numpy as np
 import pytest
+from sklearn import datasets
 
+from gans.core.pixels import to_float, to_uint8
 from gans.evaluation.evaluators import comparisons
-from gans.evaluation.evaluators.findings import Missing
-from gans.evaluation.metrics import frechet, kernel, neighbours
+from gans.evaluation.evaluators.findings import Findings, Missing
+from gans.evaluation.metrics import frechet, kernel, leaks, neighbours
 from gans.evaluation.views import View
+from gans.ops.augment.diffaugment import DiffAugment
 
 CLASSES = ("cat", "dog", "frog")
 
@@ -174,3 +180,78 @@ def test_a_class_without_images_has_no_numbers_and_the_others_do():
     assert isinstance(found["fcd_by_class"], Missing) and found["fcd/cat"] > 0
     found = comparisons.accuracy(real, no_frogs)
     assert isinstance(found["class_accuracy/frog"], Missing) and 0 < found["class_accuracy/cat"] < 1
+
+
+@functools.cache
+def photographs(seed):
+    """1,500 squares of 32x32 pixels out of two photographs, each of other places."""
+    rng = np.random.default_rng(seed)
+    whole = [datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
+    places = rng.integers(0, (427 - 64, 640 - 64), (1500, 2))
+    crops = (whole[i % 2][y : y + 64 : 2, x : x + 64 : 2] for i, (y, x) in enumerate(places))
+    return np.stack([*crops])
+
+
+def looked_at(images):
+    features = np.zeros((len(images), 1), np.float32)
+    marks = np.asarray(leaks.marks(images))
+    return View("classifier", (), (), features, features, None, marks=marks)
+
+
+def leaked(policy, probability, factor=1.0):
+    images = factor * to_float(photographs(1))
+    changed = jax.jit(DiffAugment(policy))(images, jax.random.key(0), probability)
+    return looked_at(to_uint8(changed))
+
+
+def findings_of(fake, real=None):
+    real, findings = photographs(0) if real is None else real, Findings()
+    findings.ask("comparisons.leaks", comparisons.leaks, looked_at(real), fake)
+    assert findings.left_out == []
+    return findings
+
+
+def test_images_like_the_real_ones_carry_no_augmentation():
+    findings = findings_of(looked_at(photographs(1)))
+    assert findings.cautions == []
+    found = findings.numbers
+    assert found["leak_holes"] < 0.02 and found["leak_borders"] < 0.02
+    for name in ("brightness", "contrast", "saturation"):
+        # Means of 1,500, each of a deviation of 1: 4 standard errors of their difference.
+        assert found[f"leak_{name}"] == pytest.approx(0, abs=4 * np.sqrt(2 / 1500))
+        assert found[f"leak_{name}_spread"] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "word"),
+    [("cutout", "holes", "a grey square"), ("translation", "borders", "a grey edge")],
+)
+def test_an_augmentation_in_a_tenth_of_the_images_is_found_and_named(policy, name, word):
+    findings = findings_of(leaked((policy,), 0.1))
+    more = findings.numbers[f"leak_{name}"] - findings.numbers[f"leak_{name}_real"]
+    # Of 1,500 a tenth, but for 4 deviations; of moves 1 in 81 is by nothing, and some images are
+    # grey already.
+    assert more == pytest.approx(0.1, abs=0.04)
+    (caution,) = findings.cautions
+    assert f"of the generated images have {word}" in caution and "leaks into them" in caution
+    other = {"holes": "borders", "borders": "holes"}[name]
+    assert findings.numbers[f"leak_{other}"] < 0.03
+
+
+def test_shifts_of_colour_show_in_how_much_images_vary():
+    # Of little contrast, so that the shifts leave most numbers between -1 and 1.
+    real = np.asarray(to_uint8(0.4 * to_float(photographs(0))))
+    found = findings_of(leaked(("colour",), 1.0, 0.4), real).numbers
+    # To a deviation of brightness of s adds U(-0.5, 0.5), whose variance is 1/12.
+    s = leaks.marks(real)[:, 2].std()
+    expected = np.sqrt(1 + 1 / 12 / s**2)
+    assert found["leak_brightness_spread"] == pytest.approx(expected, rel=0.1)
+    assert found["leak_saturation_spread"] > 1.1 and found["leak_contrast_spread"] > 1.02
+
+
+def test_leaks_take_views_of_images_and_say_what_these_do_not_allow():
+    with pytest.raises(ValueError, match="takes views of images"):
+        comparisons.leaks(view(), view())
+    grey = looked_at(photographs(0)[..., :1])
+    found = comparisons.leaks(grey, grey)
+    assert isinstance(found["leak_saturation"], Missing) and found["leak_contrast"] == 0

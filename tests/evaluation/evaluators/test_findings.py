@@ -9,7 +9,7 @@ from gans.config import build
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.evaluation import runner
-from gans.evaluation.evaluators.findings import Findings, Missing
+from gans.evaluation.evaluators.findings import Findings, Missing, Suspect
 from gans.runs import best, evaluation_record
 
 
@@ -38,6 +38,15 @@ def test_a_function_that_cannot_answer_is_left_out_and_the_others_are_asked():
         "cautions": ["a.fails is left out: 1 is too little."],
         "left_out": ["a.fails"],
     }
+
+
+def test_a_number_that_tells_of_something_wrong_is_taken_and_said_once():
+    findings = Findings()
+    for name in ("one", "other"):
+        findings.take({name: Suspect(0.5, "Half of it.")})
+    assert findings.numbers == {"one": 0.5, "other": 0.5} and findings.left_out == []
+    assert findings.cautions == ["Half of it."]
+    assert all(type(value) is float for value in findings.numbers.values())
 
 
 def test_what_left_nothing_out_notes_no_more_than_cautions():
