@@ -151,7 +151,9 @@ def _decode(source: Sequence[prepared.Example]) -> tuple[np.ndarray, np.ndarray]
 
     def read(start: int, stop: int) -> None:
         for i, example in enumerate(source.__getitems__(list(range(start, stop))), start):
-            pixels[i] = np.asarray(Image.open(io.BytesIO(example["image"]), formats=("PNG",)))
+            pixels[i] = np.asarray(
+                Image.open(io.BytesIO(example["image"]), formats=("PNG", "JPEG"))
+            )
             labels[i] = example["label"]
 
     threads.for_each_chunk(read, len(source), chunk=500, description="Decoding CIFAR-10")

@@ -197,6 +197,21 @@ def test_load_takes_slices_in_the_stock_order(tmp_path, server):
     np.testing.assert_array_equal(source.labels, [example["label"] for example in expected])
 
 
+def test_a_data_set_that_tfds_prepared_from_jpeg_is_read(tmp_path, server, monkeypatch):
+    def as_jpeg(pixels):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+        return buffer.getvalue()
+
+    monkeypatch.setattr(cifar10, "_encode_png", as_jpeg)
+    prepare(tmp_path, server)
+    source = cifar10.load(data_dir=str(tmp_path), split="test", image_size=32, channels=3)
+    expected = {
+        np.asarray(Image.open(io.BytesIO(as_jpeg(PIXELS[i])))).tobytes() for i in ORDER[-PER_FILE:]
+    }
+    assert {pixels.tobytes() for pixels in source.images} == expected
+
+
 def test_load_resizes_and_greys(tmp_path, server):
     prepare(tmp_path, server)
     arguments = {"data_dir": str(tmp_path), "split": "test"}
