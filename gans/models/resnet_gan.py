@@ -22,11 +22,12 @@ from gans.models.layers import (
     BatchNorm,
     ConditionalBatchNorm,
     Conv,
+    ConvPool,
     Dense,
     Embed,
     UpsampleConv,
-    average_pool,
 )
+from gans.ops.pooling import average_pool
 
 _NORM = {"momentum": 0.9, "epsilon": 2e-5}  # Chainer's
 _OF_BLOCKS = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Glorot's, times sqrt 2
@@ -185,12 +186,13 @@ class DiscriminatorBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = functools.partial(Conv, spectral=self.spectral, dtype=self.dtype)
-        wide = functools.partial(conv, kernel_size=(3, 3), kernel_init=_OF_BLOCKS)
+        fields = {"spectral": self.spectral, "dtype": self.dtype}
+        wide = functools.partial(Conv, kernel_size=(3, 3), kernel_init=_OF_BLOCKS, **fields)
+        halving = functools.partial(ConvPool, kernel_init=_OF_BLOCKS, **fields)
         y = x if self.is_first else nn.relu(x)
-        y = wide(self.features if self.is_first else x.shape[-1])(y)
-        y = wide(self.features)(nn.relu(y))
-        has_shortcut = self.downsample or x.shape[-1] != self.features
-        if self.downsample:
-            x, y = average_pool(x), average_pool(y)
-        return y + (conv(self.features, (1, 1))(x) if has_shortcut else x)
+        y = nn.relu(wide(self.features if self.is_first else x.shape[-1])(y))
+        y = (halving if self.downsample else wide)(self.features)(y)
+        if not self.downsample and x.shape[-1] == self.features:
+            return y + x
+        x = average_pool(x) if self.downsample else x
+        return y + Conv(self.features, (1, 1), **fields)(x)

@@ -14,13 +14,13 @@ from gans.models.layers import (
     BatchNorm,
     ConditionalBatchNorm,
     Conv,
+    ConvPool,
     ConvTranspose,
     Dense,
     Dropout,
     Embed,
     InstanceNorm,
     UpsampleConv,
-    average_pool,
     check_multiple,
     reflect_pad,
 )
@@ -94,8 +94,9 @@ def test_upsample_conv_layer_adds_its_bias_and_has_the_parameters_of_a_3x3_convo
         (Dense(400), (300, 400)),
         (Conv(40, (3, 3)), (9 * 300, 9 * 40)),
         (UpsampleConv(40), (9 * 300, 9 * 40)),
+        (ConvPool(40), (9 * 300, 9 * 40)),
     ],
-    ids=["dense", "conv", "upsample_conv"],
+    ids=["dense", "conv", "upsample_conv", "conv_pool"],
 )
 def test_kernels_start_glorot_uniform_and_biases_zero(layer, fans):
     params = jax.jit(layer.init)(jax.random.key(0), jnp.zeros((1, 2, 2, 300)))["params"]
@@ -315,6 +316,7 @@ def test_synchronised_ends_with_its_block():
 SPECTRAL = {
     "conv": (Conv, {"kernel_size": (3, 2), "padding": "VALID"}, (2, 5, 4, 3)),
     "grouped conv": (Conv, {"kernel_size": (2, 2), "feature_group_count": 3}, (1, 3, 3, 6)),
+    "conv and pool": (ConvPool, {}, (1, 4, 2, 3)),
     "dense": (Dense, {}, (4, 11)),
     "embed": (Embed, {}, (4, 7)),
 }
@@ -367,7 +369,7 @@ def test_after_some_passes_weights_are_divided_by_their_norm(name):
     weights = "embedding" if "embedding" in params else "kernel"
     divided = {**params, weights: params[weights] / values[0]}
     np.testing.assert_allclose(np.linalg.norm(as_matrix(divided), 2), 1, atol=1e-3)
-    # Sigma is known to rounding, and the outputs are sums of 18 products at most.
+    # Sigma is known to rounding, and the outputs are sums of 27 products at most.
     np.testing.assert_allclose(y, plain.apply({"params": divided}, x), rtol=1e-4, atol=1e-5)
 
 
@@ -450,19 +452,6 @@ def test_embed_gives_the_vectors_of_classes():
     found = layer.apply(variables, np.eye(3, dtype=np.float32)[labels])
     np.testing.assert_array_equal(found, table[labels])
     assert np.abs(table).max() <= np.sqrt(6 / (3 + 5))
-
-
-@pytest.mark.parametrize("size", [(2, 2, 2, 1), (1, 4, 6, 3), (3, 2, 8, 5)])
-def test_average_pooling_takes_the_mean_of_squares_of_four(size):
-    x = normal(*size)
-    expected = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
-    np.testing.assert_allclose(average_pool(x), expected / 4, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(3, 4), (4, 5), (1, 1)])
-def test_average_pooling_refuses_odd_sizes_in_a_sentence(size):
-    with pytest.raises(ValueError, match=f"{size[0]}x{size[1]} pixels .* must be even"):
-        average_pool(jnp.zeros((1, *size, 2)))
 
 
 # CycleGAN's layers.

@@ -102,15 +102,17 @@ class DownBlock(nn.Module):
         super().__init__()
         hidden = features if first else channels
         self.first, self.halves = first, halves
+        self.second, shortcut = ("ConvPool_0", "Conv_1") if halves else ("Conv_1", "Conv_2")
+        self.shortcut = shortcut if halves or channels != features else None
         self.Conv_0 = wrap(nn.Conv2d(channels, hidden, 3, padding=1))
-        self.Conv_1 = wrap(nn.Conv2d(hidden, features, 3, padding=1))
-        if halves or channels != features:
-            self.Conv_2 = wrap(nn.Conv2d(channels, features, 1))
+        self.add_module(self.second, wrap(nn.Conv2d(hidden, features, 3, padding=1)))
+        if self.shortcut:
+            self.add_module(self.shortcut, wrap(nn.Conv2d(channels, features, 1)))
 
     def forward(self, x):
         y = self.Conv_0(x if self.first else torch.relu(x))
-        y = self.Conv_1(torch.relu(y))
-        x = self.Conv_2(x) if hasattr(self, "Conv_2") else x
+        y = getattr(self, self.second)(torch.relu(y))
+        x = getattr(self, self.shortcut)(x) if self.shortcut else x
         return nn.functional.avg_pool2d(x + y, 2) if self.halves else x + y
 
 
@@ -241,9 +243,9 @@ def test_passes_vectors_and_gradients_are_those_of_pytorch(monkeypatch, name, co
     _, made = shapes(ours, *(x.shape for x in given[1:]))
     assert jax.tree.map(np.shape, variables["params"]) == jax.tree.map(np.shape, made["params"])
     assert bool(expected[1]) == getattr(ours, "spectral", False)
-    # Every kernel matters, and every table.
+    # Every kernel matters, and every table, a thousand times as much as is tolerated.
     gradients = [np.abs(leaf).max() for leaf in jax.tree.leaves(expected[2]) if leaf.ndim > 1]
-    assert min(gradients) > 1e-3
+    assert min(gradients) > 1e-5
 
     # The forms of the CPU sum in float32 whatever they are given.
     monkeypatch.setattr(cpu, "ENABLED", False)

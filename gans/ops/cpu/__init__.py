@@ -5,9 +5,10 @@ a CPU the programs are XLA's convolutions with either setting.
 
 The environment variable `GANS_CPU_KERNELS=0`, read when this package is imported, replaces them by
 XLA's own: `gans.ops.convolution` is then `jax.lax.conv_general_dilated` with the derivative that
-JAX knows, and `gans.ops.upsample` convolves the enlarged image of the definition, on every
-platform. Normalisation has no form of the CPU's own. Where a result is in doubt, this tells
-whether a form is to blame; and it gives the time that the forms save.
+JAX knows, `gans.ops.upsample` convolves the enlarged image of the definition, and
+`gans.ops.pooling` pools what it has convolved, on every platform. Normalisation has no form of the
+CPU's own. Where a result is in doubt, this tells whether a form is to blame; and it gives the time
+that the forms save.
 """
 
 import os
