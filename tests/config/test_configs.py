@@ -316,7 +316,11 @@ def test_image_size_and_channels_reach_the_networks_from_one_field():
 @pytest.mark.parametrize(
     "path, value, message",
     [
-        ("data.name", "photographs", "data.name needs .*flip.*, which this config does not have"),
+        (
+            "data.name",
+            "photographs",
+            "data.name needs load_size.*, which this config does not have",
+        ),
         ("loss.adversarial", "hinges", "No adversarial loss is called 'hinges'; .*hinge"),
         ("game.name", "latent.tripple", "no gans.games.latent.tripple|There is no gans.games"),
         ("nets.generator.name", "dcgam.Generator", "There is no gans.models.dcgam.Generator"),
