@@ -53,6 +53,9 @@ _FEATURES = _count(1, 2**16)
 _SHARE = Range(0.0, 1.0, open=True)
 _CHANCE = Range(0.0, 1.0)
 _WEIGHT = Range(0.0, 1e9)
+# Of ADA.
+_OPERATIONS = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac", "brightness")
+_OPERATIONS += ("contrast", "lumaflip", "hue", "saturation", "cutout")
 
 RANGES: Mapping[str, Range] = {
     "seed": SEED,
@@ -93,6 +96,7 @@ RANGES: Mapping[str, Range] = {
     "optim.*.schedules.*.warmup": _EVERY,
     "optim.*.momentum": _SHARE,
     "optim.*.decay": Range(0.0, 1.0),
+    **{f"augment.{name}": _CHANCE for name in _OPERATIONS},
     "augment.probability": _CHANCE,
     "augment.schedule.begin": _CHANCE,
     "augment.schedule.end": _CHANCE,

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gans.config import build
+from gans.config import build, ranges
 from gans.data.source import DataInfo
 from gans.errors import UserError
 from gans.games.augmented import Watched
+from gans.ops.augment.ada import Ada
 
 DIFF = {"name": "diffaugment.DiffAugment"}
 INFO = DataInfo(64, (32, 32, 1), tuple("0123456789"))
@@ -35,13 +36,24 @@ def test_a_config_without_it_has_the_game_as_it_is(config):
     assert set(build.game(config).draw(jax.random.key(0), batch())) == {"latent"}
 
 
+def test_every_operation_of_ada_has_its_range():
+    fields = {f"augment.{name}" for name in Ada.__dataclass_fields__}
+    assert fields <= ranges.RANGES.keys()
+
+
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"policy": ("cutout",)}, {"probability": 0.5}, {"discriminators": ("discriminator",)}],
+    [
+        {},
+        {"policy": ("cutout",)},
+        {"probability": 0.5},
+        {"discriminators": ("discriminator",)},
+        {"name": "ada.Ada", "hue": 0.5, "cutout": 1},
+    ],
     ids=str,
 )
 def test_a_constant_probability_keeps_no_memory(config, fields):
-    game = build.experiment(given(config, **DIFF, **fields)).game
+    game = build.experiment(given(config, **(DIFF | fields))).game
     assert set(game.draw(jax.random.key(0), batch())) == {"latent", "augment_key"}
     assert game.memory(batch()) is None
 
@@ -102,6 +114,8 @@ def test_an_augmentation_of_ones_own_is_found_by_its_name(config, tmp_path, monk
         (DIFF | {"policy": ("color",)}, "The policy of DiffAugment is .'color',."),
         (DIFF | {"policy": "cutout"}, "augment.policy is 'cutout': it should be a valid tuple"),
         (DIFF | {"probability": 1.5}, "augment.probability is 1.5; it must be a number from 0 to"),
+        ({"name": "ada.Ada", "hue": 2.0}, "augment.hue is 2.0; it must be a number from 0 to 1"),
+        ({"name": "ada.Ada", "noise": 1.0}, "augment.name has no field 'noise'"),
         (DIFF | {"discriminators": ("critic",)}, "has 'critic', which is no network"),
         (DIFF | {"discriminators": "discriminator"}, "augment.discriminators is 'discriminator'"),
         (DIFF | {"adaptive": {"goal": 1.0}}, "augment.adaptive.name has no field 'goal'"),

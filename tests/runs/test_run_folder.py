@@ -105,6 +105,28 @@ def test_what_an_older_config_lacks_is_the_same_only_where_it_is_as_before(folde
         run_folder.check(folder, config)
 
 
+def test_a_run_is_lengthened_only_where_no_schedule_ends_with_it(tmp_path, config):
+    def is_refused(**schedule):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        config.train.num_steps = 6
+        with config.unlocked():
+            config.augment = {"name": "diffaugment.DiffAugment"} | schedule
+        run_folder.note(folder, config, INFO)
+        config.train.num_steps = 12
+        try:
+            run_folder.check(folder, config)
+        except UserError as error:
+            assert "train.num_steps: 6 there, 12 now" in str(error)
+            return True
+        return False
+
+    assert not is_refused()
+    assert not is_refused(schedule={"name": "constant"})
+    assert is_refused(schedule={"name": "linear"})
+    assert not is_refused(schedule={"name": "linear", "steps": 3})
+
+
 def test_a_config_of_ones_own_need_not_have_what_the_older_lacked(folder, config):
     put(folder, without(stored(folder), "data.unreadable"))
     with config.unlocked():
