@@ -129,3 +129,13 @@ def test_the_page_needs_nothing_else_and_shows_every_point(folder):
     assert "new: not begun" in page and "nan: failed, Training diverged: x" in page
     assert ">against learning_rate<" in page
     assert "5,000" in page  # of the second protocol
+
+
+def test_alarms_are_counted_in_short_and_told_on_the_page(folder):
+    assert "alarms" not in collect.run(folder, None, None, [])
+    line = {"step": 3, "alarm": "same", "sentence": "All alike."}
+    for name in ("p3", "half"):
+        (folder / name / "alarms.jsonl").write_text(json.dumps(line) + "\n")
+    text = collect.run(folder, None, None, [folder / "out.html"])
+    assert "With alarms in training, which the page tells: p3, half." in text
+    assert "p3, half, from step 3 on: All alike." in (folder / "out.html").read_text()

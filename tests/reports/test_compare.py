@@ -187,6 +187,8 @@ def test_what_a_run_folder_says_is_text_in_the_page(cycle_run, tmp_path):
     (strange / "evaluations.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     metrics = [json.loads(x) | {bad: 1.0} for x in (strange / "metrics.jsonl").open()]
     (strange / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in metrics))
+    alarm = {"step": 3, "alarm": bad, "sentence": f"{bad} and grey mush"}
+    (strange / "alarms.jsonl").write_text(json.dumps(alarm) + "\n")
     config = json.loads((strange / "config.json").read_text())
     config["data"]["data_dir"] = config["preview"][bad] = bad
     (strange / "config.json").write_text(json.dumps(config))
@@ -200,6 +202,7 @@ def test_what_a_run_folder_says_is_text_in_the_page(cycle_run, tmp_path):
         text = out.read_text()
         assert "<script>alert" not in text and "<img src=x" not in text
         assert "&lt;script&gt;alert" in text
+        assert "from step 3 on: &lt;script&gt;alert(1)&lt;/script&gt; and grey mush" in text
 
 
 def test_the_shape_of_images_is_text_too():

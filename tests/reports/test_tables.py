@@ -302,3 +302,24 @@ def test_a_json_file_of_something_else_is_refused(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError, match=r"a\.json.* one that experiments\.compare wrote"):
         plain.read(tmp_path / "a.json")
+
+
+def test_alarms_of_runs_are_said_beside_them_and_those_alike_once(make_run):
+    folders = [make_run(name, i, {4: {"fcd": 1.0}}) for i, name in enumerate(("a_0", "a_1", "a_2"))]
+    alike = {"step": 0, "alarm": "data/black", "sentence": "All black."}
+    own = [
+        {"step": 2, "alarm": "same", "sentence": "All alike."},
+        {"step": 4, "alarm": "same", "sentence": ""},
+    ]
+    for folder, rows in zip(folders[:2], ([alike], [alike, *own]), strict=True):
+        (folder / "alarms.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    content = tables.compare(groups.read(folders))
+    assert content["alarms"] == [
+        "a_0, a_1, from step 0 on: All black.",
+        "a_1, from step 2 to 4: All alike.",
+    ]
+    text = markdown.comparison(content)
+    assert text.endswith("Alarms in training:\n" + "".join(f"- {x}\n" for x in content["alarms"]))
+    earlier = {name: value for name, value in content.items() if name != "alarms"}
+    for silent in (earlier, content | {"alarms": []}):
+        assert "Alarms" not in markdown.comparison(silent)

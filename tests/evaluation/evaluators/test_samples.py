@@ -1,5 +1,7 @@
 """The evaluator of generated images, on a run that has hardly begun."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -130,3 +132,14 @@ def test_a_view_of_real_images_knows_how_many_of_those_trained_on_it_has(
 def test_images_that_were_not_trained_on_tell_nothing_of_copies(parts, weights):
     numbers, protocol = evaluator(weights, ("memorising",), split="test")(subject(parts))
     assert numbers == {} and protocol["left_out"] == ["comparisons.memorising"]
+
+
+def test_a_collapse_is_a_caution(parts, weights, monkeypatch):
+    alike = evaluator(weights, ("vendi",))
+    real = subject(parts).real(alike.looking)
+    for first, is_said in ((1, True), (64, False)):  # of so many images copies are made
+        features = np.resize(real.features[:first], real.features.shape)
+        made = dataclasses.replace(real, features=features)
+        monkeypatch.setattr(Subject, "fake", lambda self, at, made=made: made)
+        _, protocol = alike(subject(parts))
+        assert any("Vendi score" in x for x in protocol["cautions"]) is is_said
