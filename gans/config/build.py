@@ -86,7 +86,11 @@ class Experiment:
 
     def lasting(self, config: ConfigDict) -> Experiment:
         """The same experiment with a config that differs in lengths alone."""
-        return dataclasses.replace(self, config=config, game=game(config))
+        if "schedule" in config.get("augment", ()):  # which the players' losses follow
+            return dataclasses.replace(self, config=config, game=game(config))
+        return dataclasses.replace(
+            self, config=config, game=dataclasses.replace(self.game, weigh=_weigh(config))
+        )
 
     def preview(self, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
         """What shows the progress of a run: `gans.inference.previews.<preview.name>`.
