@@ -11,7 +11,6 @@ from closeness import exactly
 from torch.nn import functional
 
 from gans.models.r3gan import Discriminator, Generator, ResidualBlock
-from gans.ops import cpu
 
 SMALL = {"blocks": 1, "group_features": 4}
 MAKER = Generator(image_size=8, features=(6, 4), condition_features=3, **SMALL)
@@ -117,12 +116,6 @@ def to_torch(tree, grad=False):
     return jax.tree.map(leaf, tree)
 
 
-@pytest.fixture
-def without_forms(monkeypatch):
-    """Convolutions as XLA has them in float64; other forms sum in float32."""
-    monkeypatch.setattr(cpu, "ENABLED", False)
-
-
 def assert_equal(found, expected):
     for (path, a), b in zip(
         jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True
@@ -146,7 +139,6 @@ CASES = {
 }
 
 
-@pytest.mark.usefixtures("without_forms")
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_gradients_of_parameters_are_those_of_torch(name):
     net, twin, inputs = CASES[name]
@@ -165,7 +157,6 @@ def test_values_and_gradients_of_parameters_are_those_of_torch(name):
     assert_equal(gradient, jax.tree.map(lambda x: x.grad, theirs))
 
 
-@pytest.mark.usefixtures("without_forms")
 @pytest.mark.parametrize("name", [n for n in CASES if "generator" not in n])
 def test_the_gradient_of_a_penalty_on_the_gradient_is_that_of_torch(name):
     """Of R1 (Mescheder et al. 2018, arXiv:1801.04406, equation 9): second derivatives."""

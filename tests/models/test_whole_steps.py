@@ -12,8 +12,7 @@ import pytest
 import test_r3gan as r3
 import torch
 from closeness import exactly
-from test_resnet_gan import CLASSES, SMALL, TwinDiscriminator, TwinGenerator, of_twin, scrambled
-from test_resnet_gan import JUDGE as RESIDUAL_JUDGE
+from test_resnet_gan import CLASSES, TwinDiscriminator, TwinGenerator, of_twin, scrambled
 
 from gans.core import optim, schedules
 from gans.core.state import create_state
@@ -21,8 +20,11 @@ from gans.core.update import update
 from gans.games import latent, relativistic
 from gans.losses import adversarial, penalties
 from gans.losses.penalties import Penalty
+from gans.models.resnet_gan import Discriminator, Generator
 from gans.ops import axis
 
+MAKER = Generator(image_size=8, channels=1, stem_features=5, features=(4,))
+RESIDUAL_JUDGE = Discriminator(features=(5, 4), downsample=(True, False))
 STEPS, RATE, B2, EPS = 20, 2.0**-7, 0.875, 2.0**-27
 LATENT = 6
 NAMES = ("generator", "discriminator")
@@ -66,7 +68,9 @@ def ours(game, batch, nets, moves, params, vectors, weights, follow=None):
     for _ in range(STEPS):
         state, metrics = step(state)
         logged.append(metrics)
-    draws = [jax.device_get(game.draw(jax.random.fold_in(key, i), batch)) for i in range(STEPS)]
+    # Draws, too, are computed in float64 of the same bits.
+    draw = exactly(lambda key: game.draw(key, batch))
+    draws = [draw(jax.random.fold_in(key, i)) for i in range(STEPS)]
     return logged, state.nets, draws
 
 
@@ -89,10 +93,9 @@ def descend(loss, optimizer, fall):
 
 def assert_same(found, expected):
     def close(path, a, b):
-        largest = np.abs(b).max()
-        np.testing.assert_allclose(
-            a, b, rtol=0, atol=1e-8 * largest, err_msg=jax.tree_util.keystr(path)
-        )
+        # Absolute: of a bias before a normalisation the gradient is rounding alone, of which Adam
+        # makes moves of up to 1e-9 of its rate.
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-8, err_msg=jax.tree_util.keystr(path))
 
     jax.tree_util.tree_map_with_path(close, found, expected)
 
@@ -102,7 +105,7 @@ def residual(game, weights, conditional, spectral, pooling):
     label = {"label": one_hot(6)} if conditional else {}
     batch, classes = {"image": images(6, 1), **label}, CLASSES if conditional else 0
     judge = RESIDUAL_JUDGE.clone(spectral=spectral, pooling=pooling)
-    maker_twin = scrambled(TwinGenerator(SMALL, LATENT, classes)).train()
+    maker_twin = scrambled(TwinGenerator(MAKER, LATENT, classes)).train()
     judge_twin = scrambled(TwinDiscriminator(judge, 1, classes)).train()
     trees = {"generator": of_twin(maker_twin), "discriminator": of_twin(judge_twin)}
     vectors = {
@@ -110,7 +113,7 @@ def residual(game, weights, conditional, spectral, pooling):
     }
     moves = {"generator": STEPS, "discriminator": 2 * STEPS}
     params = {name: tree["params"] for name, tree in trees.items()}
-    nets = {"generator": SMALL, "discriminator": judge}
+    nets = {"generator": MAKER, "discriminator": judge}
     found = ours(game, batch, nets, moves, params, vectors, weights)
     return batch, found, maker_twin, judge_twin, moves
 
@@ -160,12 +163,11 @@ WASSERSTEIN = {"real": lambda logits: -logits.mean(), "fake": lambda logits: log
 WEIGHTS = {"real": 1.0, "fake": 1.0, "adversarial": 1.0}
 
 
-@pytest.mark.parametrize("conditional", [False, True])
-def test_sngan(conditional):
+def test_sngan():
     game = latent.repeated(
         adversarial=adversarial.hinge, latent_dim=LATENT, discriminator_steps=2, generator_batch=4
     )
-    batch, (logged, nets, draws), *twins, moves = residual(game, WEIGHTS, conditional, True, "sum")
+    batch, (logged, nets, draws), *twins, moves = residual(game, WEIGHTS, True, True, "sum")
     expected = twins_steps(batch, draws, *twins, moves, HINGE, lambda *_: 0.0)
     compare(logged, expected)
     for name, twin in zip(NAMES, twins, strict=True):
@@ -174,8 +176,7 @@ def test_sngan(conditional):
     assert_same(nets["discriminator"].model_state["spectral"], vectors)
 
 
-@pytest.mark.parametrize("conditional", [False, True])
-def test_wgan_gp(conditional):
+def test_wgan_gp():
     game = latent.repeated(
         adversarial=adversarial.wasserstein,
         latent_dim=LATENT,
@@ -186,15 +187,13 @@ def test_wgan_gp(conditional):
 
     def pay(critic, real, fake, noise, k):
         key = jax.random.fold_in(noise["penalties"][k], 0)
-        share = tensor(axis.uniform(key, (3, 1, 1, 1)))
+        share = tensor(exactly(lambda key: axis.uniform(key, (3, 1, 1, 1)))(key))
         between = (share * real + (1 - share) * fake).requires_grad_()
         (grads,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         norm = (grads.square().sum((1, 2, 3)) + 1e-16).sqrt()
         return 10.0 * (norm - 1).square().mean()
 
-    batch, (logged, nets, draws), *twins, moves = residual(
-        game, weights, conditional, False, "mean"
-    )
+    batch, (logged, nets, draws), *twins, moves = residual(game, weights, False, False, "mean")
     expected = twins_steps(batch, draws, *twins, moves, WASSERSTEIN, pay)
     compare(logged, expected)
     for name, twin in zip(NAMES, twins, strict=True):
