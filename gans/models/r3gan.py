@@ -159,8 +159,7 @@ class ResidualBlock(nn.Module):
           ValueError: the channels between are no multiple of `group_features`.
         """
         features = x.shape[-1] * self.expansion
-        groups, rest = divmod(features, self.group_features)
-        if rest or not groups:
+        if min(features, self.group_features) < 1 or features % self.group_features:
             raise ValueError(
                 f"{x.shape[-1]} features times expansion {self.expansion} are {features}, which "
                 f"groups of {self.group_features} do not divide; choose a multiple or set "
@@ -170,10 +169,11 @@ class ResidualBlock(nn.Module):
         init = _normal(math.sqrt(2.0 / (1.0 + _SLOPE**2)) * self.depth**-0.25)
         y = Conv(features, (1, 1), kernel_init=init, dtype=self.dtype)(x)
         y = nn.leaky_relu(y, _SLOPE)
-        y = Conv(features, (3, 3), feature_group_count=groups, kernel_init=init, dtype=self.dtype)(
-            y
+        groups = features // self.group_features
+        grouped = Conv(
+            features, (3, 3), feature_group_count=groups, kernel_init=init, dtype=self.dtype
         )
-        y = nn.leaky_relu(y, _SLOPE)
+        y = nn.leaky_relu(grouped(y), _SLOPE)
         zeros = nn.initializers.zeros
         return x + Conv(x.shape[-1], (1, 1), use_bias=False, kernel_init=zeros, dtype=self.dtype)(y)
 

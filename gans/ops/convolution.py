@@ -46,9 +46,8 @@ def convolution(
         how = {"stride": stride, "padding": padding}
         if feature_group_count == 1:
             return _in_forms(_product, tuple(how.items()), x, kernel, bias)
-        if grouped.suits(kernel.shape, feature_group_count):
-            how["feature_group_count"] = feature_group_count
-            return _in_forms(_grouped_product, tuple(how.items()), x, kernel, bias)
+        how["feature_group_count"] = feature_group_count
+        return _in_forms(_grouped_product, tuple(how.items()), x, kernel, bias)
     return xla_convolution(
         x,
         kernel,

@@ -314,5 +314,7 @@ def test_features_must_be_one_for_each_stage():
 
 
 def test_groups_that_do_not_divide_a_block_are_refused():
-    with pytest.raises(ValueError, match="12 features times expansion 2 are 24, .* groups of 16"):
-        shapes(Discriminator(features=12), np.zeros((1, 8, 8, 3)))
+    for size in (16, 0):
+        match = f"12 features times expansion 2 are 24, .* groups of {size} "
+        with pytest.raises(ValueError, match=match):
+            shapes(Discriminator(features=12, group_features=size), np.zeros((1, 8, 8, 3)))

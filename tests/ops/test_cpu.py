@@ -25,6 +25,7 @@ OPERATIONS = {
     "strided": (functools.partial(convolution, stride=2), (1, 9, 7, 6), (4, 4, 6, 5)),
     "unpadded": (functools.partial(convolution, padding="VALID"), (2, 5, 6, 64), (3, 3, 64, 6)),
     "few features": (convolution, (2, 9, 8, 6), (7, 7, 6, 3)),
+    "grouped": (functools.partial(convolution, feature_group_count=3), (2, 5, 4, 9), (3, 3, 3, 12)),
     "upsampled": (upsample_conv, (2, 3, 5, 4), (3, 3, 4, 6)),
     "transposed, 3x3": (transposed_conv, (2, 3, 5, 4), (3, 3, 4, 6)),
     "transposed, 4x4": (transposed_conv, (1, 5, 3, 4), (4, 4, 4, 6)),

@@ -23,10 +23,9 @@ CASES = [
     (1, 4, 6, 32, 3, 3, 16, 1, ((0, 0), (0, 0)), 2),
     (1, 17, 16, 128, 3, 3, 128, 1, ((1, 1), (1, 1)), 8),  # tiled: see `gans.ops.cpu.winograd`
     (1, 4, 3, 144, 3, 3, 144, 1, ((1, 1), (1, 1)), 2),  # a group wider than a piece
-    (1, 5, 4, 6, 3, 3, 12, 1, ((1, 1), (1, 1)), 3),  # thin groups: XLA's own
+    (1, 5, 4, 6, 3, 3, 12, 1, ((1, 1), (1, 1)), 3),  # two channels to four features
     (2, 5, 4, 9, 4, 4, 9, 1, ((0, 0), (0, 0)), 9),  # a channel each
 ]
-IN_PIECES = CASES[:-2]
 
 
 def arrays(case, dtype=np.float32):
@@ -71,7 +70,7 @@ def in_pieces(x, kernel, bias, **how):
     return PRODUCT(x, kernel, **how) + bias
 
 
-@pytest.mark.parametrize("case", IN_PIECES)
+@pytest.mark.parametrize("case", CASES)
 def test_pieces_are_the_convolution_with_its_derivatives_of_both_orders(case):
     ours, theirs = (
         exactly(derivatives(f, case))(*arrays(case)) for f in (in_pieces, xla_convolution)
@@ -91,7 +90,7 @@ def test_in_use_it_is_no_further_from_them_than_xla(case):
     assert_no_further(*(side(*arrays(case)) for side in sides))
 
 
-@pytest.mark.parametrize("case", IN_PIECES[:2])
+@pytest.mark.parametrize("case", CASES[:2])
 def test_without_a_bias(case):
     x, kernel, _ = arrays(case)
     ours, plain = (
@@ -101,9 +100,7 @@ def test_without_a_bias(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_groups_of_a_few_channels_are_put_together_and_thin_ones_are_not(case):
-    """On a CPU alone, and with the forms in use."""
-
+def test_groups_are_put_together_on_a_cpu_alone_and_with_the_forms_in_use(case):
     def convolutions(platform):
         # Another function each time, because which form it takes is found when it is traced.
         step = jax.jit(lambda *args: convolution(*args, **how(case)))
@@ -111,7 +108,7 @@ def test_groups_of_a_few_channels_are_put_together_and_thin_ones_are_not(case):
         return text.count(f"feature_group_count = {case[-1]} ")
 
     assert convolutions("cuda") == 1
-    assert convolutions("cpu") == (0 if case in IN_PIECES else 1)
+    assert convolutions("cpu") == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cpu, "ENABLED", False)
         assert convolutions("cpu") == 1
@@ -124,7 +121,7 @@ def test_pieces_are_as_few_as_can_be_and_of_nearly_one_size():
 
 
 def test_bfloat16_is_no_further_from_float32_than_its_rounding():
-    case = IN_PIECES[1]
+    case = CASES[1]
     rounded = arrays(case, jnp.bfloat16)
 
     def run(*args):
@@ -141,7 +138,7 @@ def test_bfloat16_is_no_further_from_float32_than_its_rounding():
 
 
 def test_a_batch_of_batches_is_each_batch_for_itself():
-    case = IN_PIECES[1]
+    case = CASES[1]
     x, kernel, bias = arrays(case)
 
     def run(x):

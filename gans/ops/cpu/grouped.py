@@ -4,6 +4,11 @@ A group of few channels makes thin products, and XLA's CPU compiler computes the
 grouped kernel number by number. Here as many groups as fill a wide product have their kernels on
 the diagonal of one kernel, which is zero elsewhere: most of what is multiplied is zeros, and all of
 it in the forms that are fast for plain convolutions.
+
+Beside XLA's own, on two cores of an AMD EPYC, 32 images of 32x32x192 in groups of 16 are 1.5 to 3.4
+times as fast, the images' gradient 1.1 to 2.9 and the kernel's 35 to 44 times; of 16x16x64 in
+groups of 1 to 16 the result is 1.7 to 6 times as fast, and the kernel's gradient 1.8 to 150 times.
+A batched product for each tap, or of patches, was slower than this.
 """
 
 from __future__ import annotations
@@ -14,21 +19,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gans.ops.cpu.arrays import Padding, Shape
+from gans.ops.cpu.arrays import Padding
 from gans.ops.cpu.bilinear import Forms, Product, with_transposes
 
-_PIECE = 64  # channels from which on products are wide; found by trying
-_THIN = 8  # channels or features of a group below which too much would be zeros
-
-
-def suits(kernel: Shape, groups: int) -> bool:
-    """Whether groups are few enough to a piece.
-
-    Args:
-      kernel: its shape, `[h, w, C / groups, F]`.
-      groups: how many there are.
-    """
-    return min(kernel[2], kernel[3] // groups) >= _THIN
+_PIECE = 64  # channels, and features, from which on products are wide; found by trying
 
 
 def forms(plain: Product) -> Forms:
