@@ -318,7 +318,7 @@ def in_short(ranking: Ranking) -> list[str]:
     counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
     sentences = [f"{markdown.count(len(entries), 'point')}: {', '.join(counts)}."]
     if alarmed := [entry.name for entry in ranking.with_config if entry.run.alarms]:
-        sentences.append(f"With alarms in training, which the page tells: {', '.join(alarmed)}.")
+        sentences.append(f"With alarms in training: {', '.join(alarmed)}.")
     first = entries[0]
     if by is None:
         return [*sentences, "No evaluations, so no order: see python -m experiments.evaluate."]

@@ -137,5 +137,5 @@ def test_alarms_are_counted_in_short_and_told_on_the_page(folder):
     for name in ("p3", "half"):
         (folder / name / "alarms.jsonl").write_text(json.dumps(line) + "\n")
     text = collect.run(folder, None, None, [folder / "out.html"])
-    assert "With alarms in training, which the page tells: p3, half." in text
+    assert "With alarms in training: p3, half." in text
     assert "p3, half, from step 3 on: All alike." in (folder / "out.html").read_text()
