@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 
 from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
-from gans.errors import UserError
 from gans.games import critic
 from gans.games.critic import Penalties
 from gans.games.judge import judge
@@ -112,13 +111,8 @@ def repeated(
 
     def noise(key: jax.Array, batch: Batch) -> Extras:
         count = len(batch["image"])
-        if axis.total(count) % n:
-            raise UserError(
-                f"data.batch_size is {axis.total(count)}, and game.discriminator_steps is {n}: the "
-                "steps share the batch, so it must be a multiple of their number."
-            )
         of_fakes, of_made = jax.random.split(key)
-        made = generator_batch * count // axis.total(count) or count // n
+        made = generator_batch * count // axis.total(count) or max(1, count // n)
         keys = jax.random.split(jax.random.fold_in(key, 1), n) if penalties else ()
         return {
             "fakes": drawn(latent_dim, of_fakes, batch, count),

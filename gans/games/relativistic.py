@@ -15,13 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
-from gans.errors import UserError
 from gans.games import critic, latent
 from gans.games.critic import Penalties
 from gans.games.latent import NONE, condition, generate
 from gans.games.rounds import rows
 from gans.losses.adversarial import Adversarial
-from gans.ops import axis
 
 
 def paired(*, adversarial: Adversarial, latent_dim: int, penalties: Penalties = NONE) -> Game:
@@ -66,12 +64,6 @@ def paired(*, adversarial: Adversarial, latent_dim: int, penalties: Penalties = 
         return Outcome({"adversarial": loss}, {"generator": net, "discriminator": judge})
 
     def draw(key: jax.Array, batch: Batch) -> Extras:
-        count = len(batch["image"])
-        if count % 2:
-            raise UserError(
-                f"data.batch_size is {axis.total(count)}: this game gives half of a batch to "
-                "either network, so each device's share must be even."
-            )
         return {**latent.draw(latent_dim, key, batch), **critic.draw(key, penalties)}
 
     def summary(metrics: Metrics) -> Metrics:

@@ -6,6 +6,9 @@ from typing import TypeVar
 
 import jax
 
+from gans.errors import UserError
+from gans.ops import axis
+
 Tree = TypeVar("Tree")
 
 
@@ -21,5 +24,14 @@ def rows(arrays: Tree, k: int, n: int) -> Tree:
 
     Returns:
       The same of `[B, ...]`.
+
+    Raises:
+      UserError: there are not as many rows for each round.
     """
+    count = len(jax.tree.leaves(arrays)[0])
+    if count % n:
+        raise UserError(
+            f"data.batch_size is {axis.total(count)}, and {n} steps of this game share a batch: it "
+            f"must be a multiple of {n}, on each device."
+        )
     return jax.tree.map(lambda x: x[k::n], arrays)

@@ -349,5 +349,6 @@ def test_repeated_steps_draw_the_classes_of_generated_images():
 
 def test_repeated_steps_share_the_batch_evenly():
     game = latent.repeated(adversarial=adversarial.hinge, latent_dim=2, discriminator_steps=4)
-    with pytest.raises(UserError, match="data.batch_size is 6, .* multiple of their number"):
-        game.draw(jax.random.key(0), {"image": MANY})
+    state = begin(game, {"image": MANY}, Bare(), {})
+    with pytest.raises(UserError, match="data.batch_size is 6, and 4 steps .* multiple of 4"):
+        update(state, {"image": MANY}, game=game)

@@ -87,8 +87,10 @@ def test_a_pair_is_of_one_class():
 
 def test_an_odd_batch_is_refused():
     game = relativistic.paired(adversarial=adversarial.non_saturating, latent_dim=2)
-    with pytest.raises(UserError, match="data.batch_size is 5: .* must be even"):
-        game.draw(jax.random.key(0), {"image": IMAGES[:5]})
+    batch = {"image": IMAGES[:5]}
+    state = begin(game, batch, Bare())
+    with pytest.raises(UserError, match="data.batch_size is 5, and 2 steps .* multiple of 2"):
+        update(state, batch, game=game)
 
 
 def test_penalties_refuse_batch_statistics():
