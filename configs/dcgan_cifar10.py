@@ -78,6 +78,8 @@ def base() -> ConfigDict:
             "features": (32, 64, 128, 256),
             "strides": (2, 2, 2, 1),
             "hidden_features": (),
+            "normalise": True,  # by the batch, after every convolution but the first
+            "spectral": False,  # whether kernels are divided by their spectral norms
             "dtype": "float32",
         }
     )

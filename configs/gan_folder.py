@@ -38,6 +38,7 @@ def base(size: int = 64) -> ConfigDict:
     config.game = ConfigDict({"name": "latent.joint", "latent_dim": 128})
     widths = WIDTHS[size]
     config.nets.generator.update({"stem_features": widths[0], "features": widths[1:]})
+    # The largest feature maps cost most, so the first block is half as wide again.
     narrow_to_wide = (widths[-1] // 2, *widths[-2:0:-1], widths[0])
     downsample = (*(True,) * (len(narrow_to_wide) - 1), False)
     config.nets.discriminator.update({"features": narrow_to_wide, "downsample": downsample})

@@ -8,7 +8,8 @@ iterations were not run here.
 Miyato et al. 2018, arXiv:1802.05957, with the settings of the authors' code: 50,000 iterations of
 five steps of the discriminator on 64 images and one of the generator on 128, Adam with rates that
 fall to 0, and no flips. In theirs, the generator's step of an iteration comes first; here it comes
-last. They add noise of less than a level to real images, which is left out.
+last. The running statistics of their generator also move while it makes images for the
+discriminator. They add noise of less than a level to real images, which is left out.
 
 `:test` is a form that runs in seconds, on scikit-learn's digits.
 """

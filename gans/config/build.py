@@ -17,19 +17,16 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from gans.config import ranges, schema
+from gans.config import ranges, schema, sections
 from gans.config.names import call, check, find, wanted
-from gans.core import optim, schedules
+from gans.core import optim
 from gans.core.state import GanState, create_state
-from gans.core.types import Game, Metrics
+from gans.core.types import Game
 from gans.data.source import DataInfo, Source
 from gans.data.unpaired import Unpaired
 from gans.errors import UserError
-from gans.files import reading
-from gans.games.augmented import Adaptive, augmented
 from gans.losses import adversarial
 from gans.losses.adversarial import Adversarial
-from gans.losses.penalties import Penalty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Experiment:
         if "schedule" in config.get("augment", ()):  # which the players' losses follow
             return dataclasses.replace(self, config=config, game=game(config))
         return dataclasses.replace(
-            self, config=config, game=dataclasses.replace(self.game, weigh=_weigh(config))
+            self, config=config, game=dataclasses.replace(self.game, weigh=sections.weigh(config))
         )
 
     def preview(self, info: DataInfo, test: Mapping[str, np.ndarray]) -> Any:
@@ -124,34 +121,27 @@ class Experiment:
             fields["turns"] = optim.Turns(places, len(players))
         if isinstance(spec.name, str) and "." in spec.name:
             fields["name"] = find("optimizers", fields["name"])
-        follow = {
-            key: self._schedule(net, section, key, fields.get(key))
-            for key in spec.get("schedules", {})
-            if key != "ema_half_life"
-        }
-        return optim.optimizer(**fields, num_steps=self._moves(net), schedules=follow)
+        moves = self._moves(net)
+        return optim.optimizer(
+            **fields,
+            num_steps=moves,
+            schedules=sections.moving(self.config, section, moves, fields),
+        )
 
     def _average(self, net: str, section: str) -> dict[str, Any]:
         """How the average of a network's parameters is kept: see `gans.core.state.NetState`."""
-        spec = self.config.optim[section]
-        half_life = spec.get("ema_half_life", 0.0)
-        follows = half_life or "ema_half_life" in spec.get("schedules", {})
-        return {
-            "ema_decay": spec.ema_decay,
-            "ema_warmup": spec.get("ema_warmup", 0.0),
-            "ema_half_life": self._schedule(net, section, "ema_half_life", half_life)
-            if follows
-            else None,
-        }
-
-    def _schedule(self, net: str, section: str, field: str, begin: Any) -> optax.Schedule:
-        """How a field of `optim` moves from its value on, as `optim.<section>.schedules` says."""
-        path, given = f"optim.{section}.schedules", self.config.optim[section].get("schedules")
-        given = given.to_dict() if given else {}
-        reading.check(given, dict[str, dict[str, Any]], path)
-        of_field = {"name": "constant", **given.get(field, {})}
-        known = {"steps": self._moves(net), "begin": begin}
-        return call(schedules.schedule, f"{path}.{field}", known | of_field)
+        spec, field = self.config.optim[section], "ema_half_life"
+        half_life = spec.get(field, 0.0)
+        moving = sections.moving(self.config, section, self._moves(net), {field: half_life})
+        constant = {field: lambda step: half_life} if half_life else {}
+        follows = {**constant, **moving}.get(field)
+        if follows and spec.ema_decay:
+            raise UserError(
+                f"optim.{section} has both ema_decay and ema_half_life, and each says how fast the "
+                "average forgets: set one of them to 0, or leave it out."
+            )
+        warmup = spec.get("ema_warmup", 0.0)
+        return {"ema_decay": spec.ema_decay, "ema_warmup": warmup, field: follows}
 
     def _moves(self, net: str) -> int:
         """How often a network moves in the whole training, which is what its schedules count."""
@@ -230,98 +220,24 @@ def game(config: ConfigDict) -> Game:
     `gans.games.augmented`.
     """
     make = find("games", config.game.name)
-    # A game that can do without some of its terms is told which there are.
-    offered = wanted(
-        make, {"terms": tuple(config.loss.weights), "penalties": _penalties(config.loss)}
-    )
     fields = {"adversarial": _adversarial(config.loss.adversarial), **_fields(config.game)}
-    made = call(make, "game", offered | fields)
+    # A game that can do without some of its terms is told which there are.
+    fields = wanted(make, {"terms": tuple(config.loss.weights)}) | fields
+    penalties = sections.penalties(config)
+    made = call(make, "game", fields)
     if not isinstance(made, Game):
         raise UserError(f"game.name is {config.game.name!r}, which makes no game.")
+    if penalties:
+        sections.check_penalties(made, make, config)
+        made = call(make, "game", fields | {"penalties": penalties})
     terms = {term for player in made.players for term in player.terms}
     if terms != set(config.loss.weights):
         raise UserError(
             f"loss.weights has {sorted(config.loss.weights)}, "
             f"but the terms of the game {config.game.name} are {sorted(terms)}."
         )
-    made = dataclasses.replace(made, weigh=_weigh(config))
-    return _augmented(made, config) if "augment" in config else made
-
-
-def _augmented(made: Game, config: ConfigDict) -> Game:
-    """The game with the augmentation that `augment` names, of the other fields of that section.
-
-    Raises:
-      UserError: there is no such augmentation, a field is wrong, or two of them say when it
-        changes an image.
-    """
-    spec = config.augment.to_dict() if isinstance(config.augment, ConfigDict) else config.augment
-    reading.check(spec, dict[str, Any], "augment")
-    make = find("augment", spec.get("name"))
-    fields = {key: value for key, value in spec.items() if key not in _OF_AUGMENTED}
-    augment = call(make, "augment", fields)
-    if not callable(augment):
-        raise UserError(f"augment.name is {spec['name']!r}, which makes no augmentation.")
-    others = {key: spec[key] for key in ("discriminators",) if key in spec}
-    chance = {"augment": augment, "probability": _probability(spec, config.train.num_steps)}
-    check(augmented, "augment", {"game": made, **chance, **others})
-    return augmented(made, **chance, **others)
-
-
-def _probability(spec: Mapping[str, Any], steps: int) -> Any:
-    """When an augmentation changes an image: a number, times a schedule's factor, or `Adaptive`."""
-    if "adaptive" in spec:
-        reading.check(spec["adaptive"], dict[str, Any], "augment.adaptive")
-        if given := [key for key in ("probability", "schedule") if key in spec]:
-            raise UserError(
-                f"augment has both adaptive and {given[0]}, and each says when an image is "
-                "changed: leave one out."
-            )
-        return call(Adaptive, "augment.adaptive", spec["adaptive"])
-    most = spec.get("probability", 1.0)
-    reading.check(most, reading.Number, "augment.probability")
-    if "schedule" not in spec:
-        return most
-    reading.check(spec["schedule"], dict[str, Any], "augment.schedule")
-    factor = call(schedules.schedule, "augment.schedule", {"steps": steps, **spec["schedule"]})
-    return lambda step: most * factor(step)
-
-
-def _penalties(loss: ConfigDict) -> dict[str, Penalty]:
-    """The penalties of the discriminator by name, of `loss.penalties`.
-
-    Raises:
-      UserError: there is no such penalty, or it has not these fields.
-    """
-    section, found = loss.get("penalties", ConfigDict()), {}
-    reading.check(section.to_dict(), dict[str, dict[str, Any]], "loss.penalties")
-    for name, spec in section.items():
-        path = f"loss.penalties.{name}"
-        if "name" not in spec:
-            raise UserError(f"{path} has no name: give one, as in penalties.R1.")
-        fields = {key: value for key, value in spec.items() if key not in ("name", "every")}
-        found[name] = Penalty(call(find("losses", spec.name), path, fields), spec.get("every", 1))
-    return found
-
-
-def _weigh(config: ConfigDict) -> Callable[[Metrics, jax.Array], Metrics]:
-    """The weights of loss terms at a step, of those that `loss.weights` gives.
-
-    Raises:
-      UserError: `loss.schedule` is of a term that has no weight, or is no such schedule.
-    """
-    factors, schedule = {}, config.loss.get("schedule", ConfigDict()).to_dict()
-    reading.check(schedule, dict[str, dict[str, Any]], "loss.schedule")
-    for term, spec in schedule.items():
-        if term not in config.loss.weights:
-            raise UserError(f"loss.schedule.{term} is of a term that loss.weights does not have.")
-        fields = {"steps": config.train.num_steps, **spec}
-        factors[term] = call(schedules.schedule, f"loss.schedule.{term}", fields)
-
-    def weigh(given: Metrics, step: jax.Array) -> Metrics:
-        return {**given, **{term: given[term] * factor(step) for term, factor in factors.items()}}
-
-    return weigh
+    made = dataclasses.replace(made, weigh=sections.weigh(config))
+    return sections.augmented(made, config) if "augment" in config else made
 
 
 def _adversarial(name: str) -> Adversarial:
@@ -356,7 +272,6 @@ def fitting() -> Iterator[None]:
         raise UserError(f"The networks do not fit: {error}.") from error
 
 
-_OF_AUGMENTED = ("name", "discriminators", "probability", "schedule", "adaptive")
 _NOT_ITS = (
     "ema_decay",
     "ema_half_life",

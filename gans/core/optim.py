@@ -155,6 +155,7 @@ def optimizer(
     rate = SCHEDULES[schedule](learning_rate, num_steps)
     values = {"learning_rate": rate, **constants, **(schedules or {})}
     for key in schedules or {}:
-        if key not in known or "Schedule" not in str(known[key].annotation):
+        kind = str(known[key].annotation) if key in known else ""
+        if key != "learning_rate" and "Schedule" not in kind and "Callable" not in kind:
             raise UserError(f"The optimizer {name!r} has no {key} that could follow a schedule.")
     return make(values.pop("learning_rate"), **values)

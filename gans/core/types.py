@@ -132,6 +132,10 @@ class Game:
         shape of the images.
       after: `after(memory, metrics) -> Memory`, called at the end of an iteration with the metrics
         of the whole batch, named `player/name`.
+      shares: how many steps of one iteration take rows of the batch of their own: see
+        `gans.games.rounds`.
+      check: `check(nets)`, which raises UserError for networks that do not suit the game; their
+        arrays may be abstract.
       weigh: `weigh(weights, step) -> weights`, the weights of the loss terms in one iteration, from
         the weights in the state and the number of iterations done.
     """
@@ -144,6 +148,8 @@ class Game:
     logits: Callable[[Nets, Batch], jax.Array] | None = None
     memory: Callable[[Batch], Memory] = lambda batch: None
     after: Callable[[Memory, Metrics], Memory] = lambda memory, metrics: memory
+    shares: int = 1
+    check: Callable[[Nets], None] = lambda nets: None
     weigh: Callable[[Metrics, jax.Array], Metrics] = lambda weights, step: weights
 
     def back(self, way: Translation) -> Translation | None:

@@ -80,11 +80,12 @@ ALL_ALIKE = 0.01
 _SIDE = 64  # pixels looked at in either direction: of more, every second, third, ...
 _MOST = 256  # images
 
-_JUDGES = {
-    "": ("accuracy_real", "accuracy_fake"),
-    "_a": ("accuracy_a",),
-    "_b": ("accuracy_b",),
-}
+_JUDGES = (
+    ("", ("accuracy_real", "accuracy_fake")),
+    ("", ("accuracy",)),  # of pairs
+    ("_a", ("accuracy_a",)),
+    ("_b", ("accuracy_b",)),
+)
 
 
 class Line(NamedTuple):
@@ -125,7 +126,7 @@ def discriminators(lines: Sequence[Line], on: Collection[str] = ()) -> Found:
     lines = stretch(lines)
     weights = [line.steps for line in lines]
     found, judged = Found(), []
-    for judge, names in _JUDGES.items():
+    for judge, names in _JUDGES:
         if not lines or not all(name in line.values for line in lines for name in names):
             continue
         rows = [[line.values[name] for name in names] for line in lines]

@@ -9,6 +9,7 @@ images as they are.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -138,12 +139,17 @@ def augmented(
 
 
 def _check(game: Game, discriminators: Sequence[str]) -> None:
-    known = list(dict.fromkeys(net for player in game.players for net in player.nets))
+    nets = dict.fromkeys(net for player in game.players for net in player.nets)
+    known = [name for name in nets if name not in game.generators]
+    if not discriminators:
+        raise UserError(
+            f"augment.discriminators is empty: give names, of {', '.join(known)}, or leave it out."
+        )
     for name in discriminators:
         if name not in known:
             raise UserError(
-                f"augment.discriminators has {name!r}, which is no network of the game; it has "
-                f"{', '.join(known)}."
+                f"augment.discriminators has {name!r}, which is no discriminator of the game; it "
+                f"has {', '.join(known)}."
             )
 
 
@@ -209,14 +215,16 @@ def _watching(game: Game, adaptive: Adaptive) -> Game:
 
         return dataclasses.replace(player, recall=recall)
 
+    # Of metrics that are all 0: a summary says of what it is one.
+    if "accuracy_real" not in game.summary(collections.defaultdict(float)):
+        raise UserError(
+            "augment.adaptive goes by how many real images the discriminator calls so, "
+            "accuracy_real, which this game does not report with this loss: give "
+            "augment.probability instead."
+        )
+
     def after(memory: Watched, metrics: Metrics) -> Watched:
-        found = game.summary(metrics)
-        if "accuracy_real" not in found:
-            raise UserError(
-                "augment.adaptive goes by how many real images the discriminator calls so, "
-                "accuracy_real, which this game does not report: give augment.probability instead."
-            )
-        watch = adaptive.moved(memory.watch, found["accuracy_real"])
+        watch = adaptive.moved(memory.watch, game.summary(metrics)["accuracy_real"])
         return Watched(game.after(memory.game, metrics), watch)
 
     return dataclasses.replace(

@@ -17,7 +17,7 @@ import optax
 from gans.core.state import NetState
 from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
 from gans.errors import UserError
-from gans.games.judge import verdict
+from gans.games.judge import told, verdict
 from gans.games.latent import draw, generate
 from gans.losses.adversarial import Adversarial
 
@@ -39,12 +39,16 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
 
     def generator(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         images, net = nets["generator"](noise["latent"], batch["label"])
-        (logits, classes), _ = nets["discriminator"](images)
+        (logits, classes), judge = nets["discriminator"](images)
         terms = {
             "adversarial": jnp.mean(adversarial.generator(logits)),
             "class_made": _class_loss(classes, batch),
         }
-        return Outcome(terms, {"generator": net}, {"class_accuracy": _found(classes, batch)})
+        return Outcome(
+            terms,
+            {"generator": net, "discriminator": judge},
+            {"class_accuracy": _found(classes, batch)},
+        )
 
     def inputs(batch: Batch, noise: Extras) -> Mapping[str, tuple[jax.Array, ...]]:
         return {
@@ -56,8 +60,11 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
         return {
             "d_loss": 0.5 * (metrics["d_real/real"] + metrics["d_fake/fake"]),
             "g_loss": metrics["generator/adversarial"],
-            "accuracy_real": metrics["d_real/accuracy"],
-            "accuracy_fake": metrics["d_fake/accuracy"],
+            **told(
+                adversarial,
+                real=metrics["d_real/accuracy"],
+                fake=metrics["d_fake/accuracy"],
+            ),
             "accuracy_class": metrics["d_real/class_accuracy"],
         }
 

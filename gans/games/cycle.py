@@ -33,7 +33,7 @@ from gans.core.types import (
     Translation,
 )
 from gans.games import memory
-from gans.games.judge import verdict
+from gans.games.judge import told, verdict
 from gans.losses.adversarial import Adversarial
 from gans.losses.reconstruction import l1
 
@@ -115,7 +115,7 @@ def game(
         rounds=(players,),
         draw=draw,
         inputs=inputs,
-        summary=summary,
+        summary=functools.partial(summary, adversarial=adversarial),
         makes=WAYS,
         memory=functools.partial(create_pools, pool_size),
     )
@@ -175,7 +175,7 @@ def inputs(batch: Batch, extras: Extras) -> Mapping[str, tuple[jax.Array, ...]]:
     return {name: (batch[domain],) for name, domain in nets}
 
 
-def summary(metrics: Metrics) -> Metrics:
+def summary(metrics: Metrics, adversarial: Adversarial) -> Metrics:
     """Losses, their reconstruction parts unweighted, and how often the discriminators are right."""
     g, d = "generators", "discriminators"
     parts = {part: [f"{g}/{part}_{domain}" for domain in "ab"] for part in ("cycle", "identity")}
@@ -187,6 +187,5 @@ def summary(metrics: Metrics) -> Metrics:
             for part, names in parts.items()
             if all(name in metrics for name in names)
         },
-        "accuracy_a": metrics[f"{d}/accuracy_a"],
-        "accuracy_b": metrics[f"{d}/accuracy_b"],
+        **told(adversarial, a=metrics[f"{d}/accuracy_a"], b=metrics[f"{d}/accuracy_b"]),
     }

@@ -18,6 +18,13 @@ def judge(
     return verdict(logits, adversarial=adversarial, real=real), net
 
 
+def told(adversarial: Adversarial, **accuracies: jax.Array) -> Metrics:
+    """Accuracies for a summary, under "accuracy_<name>"; none where they say nothing."""
+    if not adversarial.has_threshold:
+        return {}
+    return {f"accuracy_{name}": value for name, value in accuracies.items()}
+
+
 def verdict(logits: jax.Array, *, adversarial: Adversarial, real: bool) -> Metrics:
     """The mean `loss` and `accuracy` of logits of images that are real, or that are not.
 

@@ -21,9 +21,10 @@ import jax
 import jax.numpy as jnp
 
 from gans.core.types import Batch, Extras, Game, Latent, Metrics, Nets, Outcome, Player
+from gans.errors import UserError
 from gans.games import critic
 from gans.games.critic import Penalties
-from gans.games.judge import judge
+from gans.games.judge import judge, told
 from gans.games.rounds import rows
 from gans.losses.adversarial import Adversarial
 from gans.ops import axis
@@ -51,7 +52,7 @@ def joint(*, adversarial: Adversarial, latent_dim: int, penalties: Penalties = N
         )
 
     def summary(metrics: Metrics) -> Metrics:
-        return _summary(metrics, ("discriminator",))
+        return _summary(metrics, ("discriminator",), adversarial)
 
     def noise(key: jax.Array, batch: Batch) -> Extras:
         return {**draw(latent_dim, key, batch), **critic.draw(key, penalties)}
@@ -59,9 +60,7 @@ def joint(*, adversarial: Adversarial, latent_dim: int, penalties: Penalties = N
     terms = ("real", "fake", *penalties)
     player = Player("discriminator", ("discriminator",), terms, discriminator, critic.recall)
     made = _game((player,), adversarial, latent_dim, summary)
-    return dataclasses.replace(
-        made, draw=noise, **critic.remembering(("discriminator",), penalties)
-    )
+    return dataclasses.replace(made, draw=noise, **critic.of_game(("discriminator",), penalties))
 
 
 def repeated(
@@ -111,9 +110,14 @@ def repeated(
 
     def noise(key: jax.Array, batch: Batch) -> Extras:
         count = len(batch["image"])
-        of_fakes, of_made = jax.random.split(key)
-        made = generator_batch * count // axis.total(count) or max(1, count // n)
-        keys = jax.random.split(jax.random.fold_in(key, 1), n) if penalties else ()
+        of_fakes, of_made, of_penalties = jax.random.split(key, 3)
+        made, rest = divmod(generator_batch * count, axis.total(count))
+        if rest:
+            raise UserError(
+                f"game.generator_batch {generator_batch} cannot be shared equally by the devices."
+            )
+        made = made or max(1, count // n)
+        keys = jax.random.split(of_penalties, n) if penalties else ()
         return {
             "fakes": drawn(latent_dim, of_fakes, batch, count),
             "made": drawn(latent_dim, of_made, batch, made),
@@ -124,7 +128,7 @@ def repeated(
         return inputs_of(batch, noise["fakes"])
 
     def summary(metrics: Metrics) -> Metrics:
-        return _summary(metrics, names)
+        return _summary(metrics, names, adversarial)
 
     terms = ("real", "fake", *penalties)
     players = tuple(
@@ -139,7 +143,7 @@ def repeated(
     )
     made = _game(players, adversarial, latent_dim, summary, generator)
     return dataclasses.replace(
-        made, draw=noise, inputs=inputs, **critic.remembering(names, penalties)
+        made, draw=noise, inputs=inputs, shares=n, **critic.of_game(names, penalties)
     )
 
 
@@ -176,8 +180,11 @@ def two_step(*, adversarial: Adversarial, latent_dim: int) -> Game:
         return {
             "d_loss": 0.5 * (metrics["d_real/loss"] + metrics["d_fake/loss"]),
             "g_loss": metrics["generator/loss"],
-            "accuracy_real": metrics["d_real/accuracy"],
-            "accuracy_fake": metrics["d_fake/accuracy"],
+            **told(
+                adversarial,
+                real=metrics["d_real/accuracy"],
+                fake=metrics["d_fake/accuracy"],
+            ),
         }
 
     players = (
@@ -225,7 +232,7 @@ def inputs_of(batch: Batch, noise: Extras) -> Mapping[str, tuple[jax.Array, ...]
     return {"generator": (noise["latent"], *label), "discriminator": (batch["image"], *label)}
 
 
-def _summary(metrics: Metrics, names: tuple[str, ...]) -> Metrics:
+def _summary(metrics: Metrics, names: tuple[str, ...], adversarial: Adversarial) -> Metrics:
     """The few numbers of a game whose discriminator sees real and generated images in one step."""
 
     def mean(what: str) -> jax.Array:
@@ -234,8 +241,7 @@ def _summary(metrics: Metrics, names: tuple[str, ...]) -> Metrics:
     return {
         "d_loss": mean("loss"),
         "g_loss": metrics["generator/loss"],
-        "accuracy_real": mean("accuracy_real"),
-        "accuracy_fake": mean("accuracy_fake"),
+        **told(adversarial, real=mean("accuracy_real"), fake=mean("accuracy_fake")),
     }
 
 

@@ -36,18 +36,18 @@ def paired(*, adversarial: Adversarial, latent_dim: int, penalties: Penalties = 
     def discriminator(nets: Nets, batch: Batch, noise: Extras) -> Outcome:
         batch, own = rows(batch, 0, 2), rows({"latent": noise["latent"]}, 0, 2)
         real, fake, label = batch["image"], generate(nets, batch, own), condition(batch)
-        of_real, net = nets["discriminator"](real, *label)
-        of_fake, net = net(fake, *label)
+        on_real, net = critic.seen(nets["discriminator"], real, label, penalties)
+        on_fake, net = critic.seen(net, fake, label, penalties)
         paid, metrics = critic.pay(
             nets["discriminator"],
             (real, fake),
-            (of_real, of_fake),
+            (on_real, on_fake),
             (label, label),
             noise,
             penalties,
             noise["step"],
         )
-        lead = of_real - of_fake
+        lead = on_real.logits - on_fake.logits
         return Outcome(
             terms={"paired": jnp.mean(adversarial.discriminator(lead, True)), **paid},
             nets={"discriminator": net},
@@ -85,5 +85,6 @@ def paired(*, adversarial: Adversarial, latent_dim: int, penalties: Penalties = 
         summary=summary,
         makes=Latent("generator", latent_dim),
         logits=latent.logits,
+        shares=2,
     )
-    return dataclasses.replace(game, **critic.remembering(("discriminator",), penalties))
+    return dataclasses.replace(game, **critic.of_game(("discriminator",), penalties))

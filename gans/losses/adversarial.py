@@ -23,10 +23,13 @@ class Adversarial(NamedTuple):
       discriminator: `(logits, real) -> losses`; `real` says whether these are the
         logits of real images or of generated ones.
       generator: `(logits of generated images) -> losses`.
+      has_threshold: whether the sign of a logit, or its side of some number, says what the
+        discriminator takes an image for.
     """
 
     discriminator: Callable[[jax.Array, bool], jax.Array]
     generator: Callable[[jax.Array], jax.Array]
+    has_threshold: bool = True
 
 
 def cross_entropy_discriminator(logits: jax.Array, real: bool) -> jax.Array:
@@ -69,7 +72,7 @@ def hinge_discriminator(logits: jax.Array, real: bool) -> jax.Array:
 def wasserstein_discriminator(logits: jax.Array, real: bool) -> jax.Array:
     """`-D(x)` and `D(G(z))`, for a Lipschitz D. Arjovsky et al. 2017, arXiv:1701.07875, eq. 2.
 
-    Nothing here keeps D Lipschitz; without a constraint of its weights it soon diverges.
+    Nothing here keeps D Lipschitz: see `gans.losses.penalties.GradientPenalty`.
     """
     return -logits if real else logits
 
@@ -91,5 +94,5 @@ least_squares = Adversarial(least_squares_discriminator, least_squares_generator
 hinge = Adversarial(hinge_discriminator, negative_logit_generator)
 """That of SNGAN and BigGAN: arXiv:1802.05957, eq. 16 and 17."""
 
-wasserstein = Adversarial(wasserstein_discriminator, negative_logit_generator)
-"""That of WGAN: arXiv:1701.07875, eq. 2."""
+wasserstein = Adversarial(wasserstein_discriminator, negative_logit_generator, has_threshold=False)
+"""That of WGAN: arXiv:1701.07875, eq. 2. Logits with any number added to all mean the same."""

@@ -7,10 +7,10 @@ Adam's constants). One of your own is a class in a module of yours whose objects
 `Judged`. It may keep something from one iteration to the next, by methods `begin` and `follow` as
 of `LeCam`.
 
-Gradients are with respect to an image as the discriminator is given it; of a PatchGAN, of the sum
-of its map, so that their size grows with the map. The passes for them leave spectral normalisation
-where it is. A discriminator with batch normalisation has no gradient of a single image, and is
-refused.
+Gradients are with respect to an image, before an augmentation if there is one; of a PatchGAN, of
+the sum of its map, so that their size grows with the map. Passes that are made for a penalty alone
+leave spectral normalisation where it is. A discriminator with batch normalisation has no gradient
+of a single image, and is refused.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ class Judged(NamedTuple):
       fake: generated ones.
       real_logits: `[B, ...]`, of the real images.
       fake_logits: `[B, ...]`, of the generated ones.
+      real_gradient: `() -> [B, H, W, C]`, the gradient of each real image's own logit, of the pass
+        that gave the logits.
+      fake_gradient: the same of the generated images.
       of_real: the discriminator, told the classes of the real images, if any.
       of_fake: the same, told those of the generated ones.
       key: for draws, the same on every device.
@@ -46,6 +49,8 @@ class Judged(NamedTuple):
     fake: jax.Array
     real_logits: jax.Array
     fake_logits: jax.Array
+    real_gradient: Callable[[], jax.Array]
+    fake_gradient: Callable[[], jax.Array]
     of_real: Critic
     of_fake: Critic
     key: jax.Array
@@ -70,7 +75,7 @@ class Penalty(NamedTuple):
         return jax.lax.cond(
             step % self.every == 0,
             lambda: self.every * self.function(judged),
-            lambda: jnp.zeros((), judged.real_logits.dtype),
+            lambda: jnp.zeros((), jax.eval_shape(lambda: self.function(judged)).dtype),
         )
 
 
@@ -92,7 +97,7 @@ class R1:
     """
 
     def __call__(self, judged: Judged) -> jax.Array:
-        return 0.5 * jnp.mean(squared_norm(gradient(judged.of_real, judged.real)))
+        return 0.5 * jnp.mean(squared_norm(judged.real_gradient()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +105,7 @@ class R2:
     """`1/2 E |grad D(G(z))|^2` at generated images; its weight is gamma. As `R1`, eq. 10."""
 
     def __call__(self, judged: Judged) -> jax.Array:
-        return 0.5 * jnp.mean(squared_norm(gradient(judged.of_fake, judged.fake)))
+        return 0.5 * jnp.mean(squared_norm(judged.fake_gradient()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _from_one(gradients: jax.Array) -> jax.Array:
 
 
 class Anchors(NamedTuple):
-    """Averages over time of a discriminator's mean logits, scalars, and the iterations done."""
+    """Averages over time of a discriminator's mean logits, scalars, and the steps it has made."""
 
     real: jax.Array
     fake: jax.Array
@@ -162,7 +167,8 @@ class LeCam:
 
     Attributes:
       decay: of the averages of the mean logits, a_R of real and a_F of generated images.
-      start: iterations before the first that pays; until then the averages are the last values.
+      start: steps of the discriminator before the first that pays; until then the averages are the
+        last values.
     """
 
     decay: float = 0.99
@@ -173,7 +179,7 @@ class LeCam:
         return Anchors(jnp.zeros(()), jnp.zeros(()), jnp.zeros((), jnp.int32))
 
     def follow(self, memory: Anchors, real: jax.Array, fake: jax.Array) -> Anchors:
-        """The averages after an iteration, of the mean logits that it found in the whole batch."""
+        """The averages after a step of the discriminator, of its mean logits in the whole batch."""
         share = jnp.where(memory.count < self.start, 1.0, 1.0 - self.decay)
         nearer = [a + share * (b - a) for a, b in ((memory.real, real), (memory.fake, fake))]
         return Anchors(*nearer, memory.count + 1)

@@ -123,7 +123,7 @@ class Discriminator(nn.Module):
       downsample: whether each block halves height and width.
       spectral: whether all kernels and class vectors are divided by their spectral norm.
       pooling: "sum" as in the paper, or "mean", usual with penalties on the gradient.
-      dtype: of the computation.
+      dtype: of the computation up to the pooling, from where on it is float32.
     """
 
     features: Sequence[int] = (128, 128, 128, 128)
@@ -160,10 +160,10 @@ class Discriminator(nn.Module):
             x = DiscriminatorBlock(features, downsample=halves, is_first=i == 0, **fields)(x)
         # In float32, because a sum over pixels is large beside what the classes differ by.
         x = _POOLING[self.pooling](nn.relu(x).astype(jnp.float32), axis=(1, 2))
-        logits = Dense(1, **fields)(x).astype(jnp.float32)
+        logits = Dense(1, spectral=self.spectral)(x)
         if label is None:
             return logits
-        of_class = Embed(x.shape[-1], **fields)(label).astype(jnp.float32)
+        of_class = Embed(x.shape[-1], spectral=self.spectral)(label)
         return logits + jnp.sum(of_class * x, axis=-1, keepdims=True)
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from ml_collections import ConfigDict
 
 from gans.config import build, schema
 from gans.config.build import Experiment
+from gans.config.names import find
 from gans.config.schema import flatten, to_plain
 from gans.data.source import DataInfo
 from gans.errors import UserError
@@ -40,7 +43,12 @@ _FREE = (
     "mesh.",
     "evaluators.",
 )
-_ADDED = ("augment.name",)  # of sections that a config may be without
+# Sections and fields that a config may be without, and that change a training.
+_ADDED = re.compile(
+    r"augment\.|loss\.(penalties|schedule)\.|optim\.\w+\.(schedules\.|ema_half_life$)"
+)
+# Sections whose fields have their defaults where a component has its parameters: see `schema`.
+_COMPONENTS = {"nets": "models", "game": "games"}
 _LARGEST = 2**27  # numbers of an image, which makes a batch of one half a gigabyte
 _OURS = ("checkpoints", "data.json", "metrics.jsonl", "alarms.jsonl")
 _OURS += ("samples", "samples.gif", "samples.html")
@@ -58,8 +66,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
         before = flatten(reading.read_json(path))
         # A field that neither has is not to be missed in the new one.
         old = {name: x for name, x in flatten(old).items() if name in new or name in before}
-        # A run that does without a section was not one with it.
-        old |= {name: None for name in _ADDED if name in new and name not in before}
+        old |= {name: _without(name, new) for name in new if name not in before | old}
         _check_same(workdir, old, new)
     elif workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; choose another --workdir.")
@@ -68,6 +75,20 @@ def check(workdir: Path, config: ConfigDict) -> None:
             f"{workdir} has {', '.join(found)} but no config.json, so it is not known what run "
             "they are of; choose another --workdir."
         )
+
+
+def _without(name: str, config: dict[str, Any]) -> Any:
+    """What a run was that does not have this field of a config; the same, if that is not known."""
+    section, _, field = name.rpartition(".")
+    kind, value = _COMPONENTS.get(section.partition(".")[0]), config[name]
+    if _ADDED.match(name):
+        return None if value else value
+    if kind is None or section.count(".") > 1:
+        return value
+    parameters = inspect.signature(find(kind, config[f"{section}.name"])).parameters
+    default = parameters[field].default if field in parameters else value
+    default = list(default) if isinstance(default, tuple) else default
+    return None if default is inspect.Parameter.empty else default
 
 
 def note(workdir: Path, config: ConfigDict, info: DataInfo) -> None:

@@ -77,6 +77,7 @@ def make(
       UserError: the experiment does not fit the data, or its state the memory.
     """
     config, info = experiment.config, source.info(experiment.config.data.labels)
+    _check_shares(config.data.batch_size, experiment.game.shares, mesh)
     begin, shapes = _initialisation(experiment, info, mesh)
     pipeline = make_pipeline(
         source,
@@ -95,6 +96,14 @@ def make(
         return chunk(state, resident, feed)
 
     return Program(experiment, info, mesh, begin, shapes, pipeline, resident, advance)
+
+
+def _check_shares(batch_size: int, shares: int, mesh: parallel.Devices) -> None:
+    if batch_size % (shares * mesh.size):
+        raise UserError(
+            f"data.batch_size is {batch_size}, and {shares} steps of an iteration share it, on "
+            f"{mesh.size} devices: it must be a multiple of {shares * mesh.size}."
+        )
 
 
 def placed(shapes: GanState, mesh: parallel.Devices, *, fsdp: bool) -> GanState:
@@ -123,6 +132,7 @@ def _initialisation(
             jax.random.key(0)
         )
     parallel.check_memory(shapes)
+    experiment.game.check(shapes.nets)
     if any(0 in leaf.shape for leaf in jax.tree.leaves(shapes.nets)):
         raise UserError("The networks do not fit: one of them has a layer without features.")
     shapes = placed(shapes, mesh, fsdp=experiment.config.mesh.fsdp)

@@ -116,7 +116,7 @@ def test_an_augmentation_of_ones_own_is_found_by_its_name(config, tmp_path, monk
         (DIFF | {"probability": 1.5}, "augment.probability is 1.5; it must be a number from 0 to"),
         ({"name": "ada.Ada", "hue": 2.0}, "augment.hue is 2.0; it must be a number from 0 to 1"),
         ({"name": "ada.Ada", "noise": 1.0}, "augment.name has no field 'noise'"),
-        (DIFF | {"discriminators": ("critic",)}, "has 'critic', which is no network"),
+        (DIFF | {"discriminators": ("critic",)}, "has 'critic', which is no discriminator"),
         (DIFF | {"discriminators": "discriminator"}, "augment.discriminators is 'discriminator'"),
         (DIFF | {"adaptive": {"goal": 1.0}}, "augment.adaptive.name has no field 'goal'"),
         (DIFF | {"adaptive": {"every": 0}}, "augment.adaptive.every is 0; it must be a whole"),

@@ -301,7 +301,9 @@ def test_of_cyclegan_both_discriminators_see_augmented_images():
 
 def test_a_game_without_the_discriminator_or_its_accuracy_is_refused_in_a_sentence():
     plain = cycle.game(adversarial=adversarial.least_squares, pool_size=0)
-    with pytest.raises(UserError, match="has 'discriminator', which is no network .* generator_ab"):
+    with pytest.raises(
+        UserError, match="has 'discriminator', which is no discriminator .* discriminator_a"
+    ):
         augmented(plain, tripled)
 
     def loss(nets, batch, extras):

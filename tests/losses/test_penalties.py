@@ -29,7 +29,9 @@ def quadratic(x):
 
 
 def judged(critic, real=REAL, fake=FAKE, **fields):
-    return Judged(real, fake, critic(real), critic(fake), critic, critic, KEY, **fields)
+    gradients = [lambda x=x: penalties.gradient(critic, x) for x in (real, fake)]
+    logits = critic(real), critic(fake)
+    return Judged(real, fake, *logits, *gradients, critic, critic, KEY, **fields)
 
 
 NORM = float(np.linalg.norm(np.float64(WEIGHTS)))
@@ -68,14 +70,17 @@ def test_the_gradient_penalty_is_taken_between_with_one_share_for_an_image():
     assert len(np.unique(share)) == 3 and 0 <= share.min() <= share.max() <= 1
 
 
-def test_dragan_is_taken_beside_real_images_by_less_than_its_spread():
+@pytest.mark.parametrize("spread", [0.5, 2.0])
+def test_dragan_is_taken_beside_real_images_by_less_than_its_spread(spread):
     def distance(x):
         return jnp.sum(jnp.square(x - REAL), axis=(1, 2, 3))  # of which the gradient is twice that
 
-    value = float(penalties.Dragan(spread=0.5)(judged(linear)._replace(of_real=distance)))
-    farthest = 0.5 * np.std(np.float64(REAL)) * np.sqrt(REAL[0].size)
-    # E (2 |r| - 1)^2 of a length between 0 and the farthest.
-    assert 0 < value < max(1.0, (2 * farthest - 1) ** 2)
+    value = penalties.Dragan(spread=spread)(judged(linear)._replace(of_real=distance))
+    of_image, of_number = jax.random.split(KEY)
+    share = axis.uniform(of_image, (3, 1, 1, 1)) * axis.uniform(of_number, SHAPE)
+    beside = spread * np.std(np.float64(REAL)) * np.asarray(share, np.float64)
+    assert len(np.unique(share)) == REAL.size
+    assert value == pytest.approx(np.mean((2 * np.sqrt(of_images(beside)) - 1) ** 2), rel=1e-5)
 
 
 def test_a_map_of_logits_is_summed():

@@ -40,4 +40,5 @@ def test_devices_that_share_a_batch_find_what_one_does(penalty):
 
 def _judged(real, fake):
     logits = quadratic(real), quadratic(fake)
-    return Judged(real, fake, *logits, quadratic, quadratic, jax.random.key(3))
+    gradients = [lambda x=x: penalties.gradient(quadratic, x) for x in (real, fake)]
+    return Judged(real, fake, *logits, *gradients, quadratic, quadratic, jax.random.key(3))

@@ -257,3 +257,36 @@ def test_a_config_that_makes_no_networks_is_a_sentence_at_restoring(folder, conf
     put(folder, tree)
     with pytest.raises(UserError, match=r"config\.json: The networks do not fit"):
         run_folder.restore(folder, run_folder.read_config(folder), INFO, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "is_another"),
+    [
+        ("loss.penalties", {"r1": {"name": "penalties.R1"}}, True),
+        ("loss.schedule", {"real": {"name": "linear", "end": 0.0, "steps": 9}}, True),
+        ("optim.generator.schedules", {"b2": {"name": "linear", "end": 0.9}}, True),
+        ("optim.generator.ema_half_life", 10.0, True),
+        ("optim.generator.ema_half_life", 0.0, False),
+        ("augment", {"name": "diffaugment.DiffAugment"}, True),
+        ("nets.discriminator.spectral", True, True),
+        ("nets.discriminator.spectral", False, False),
+        ("nets.discriminator.normalise", False, True),
+        ("nets.discriminator.normalise", True, False),
+    ],
+)
+def test_what_a_run_was_without_is_another_run_unless_it_changes_nothing(
+    folder, config, path, value, is_another
+):
+    before = without(stored(folder), path) if path.startswith("nets.") else stored(folder)
+    put(folder, before)
+    section, _, field = path.rpartition(".")
+    with config.unlocked():
+        place = config
+        for name in filter(None, section.split(".")):
+            place = place[name]
+        place[field] = value
+    if not is_another:
+        return run_folder.check(folder, config)
+    with pytest.raises(UserError, match=rf"{path}\S*: .* there, .* now"):
+        run_folder.check(folder, config)
+    return None
