@@ -25,9 +25,11 @@ TEST = {
     **{path: x for path, x in sngan_cifar10.TEST.items() if path.startswith("checkpoint.")},
     **{path: x for path, x in sngan_cifar10.TEST.items() if path.startswith("evaluators.")},
     "nets.generator.features": 8,
+    "nets.generator.dtype": "float32",
     "nets.generator.blocks": 1,
     "nets.generator.group_features": 4,
     "nets.discriminator.features": 8,
+    "nets.discriminator.dtype": "float32",
     "nets.discriminator.blocks": 1,
     "nets.discriminator.group_features": 4,
 }

@@ -21,13 +21,14 @@ from configs import dcgan_cifar10
 TEST = {
     "data.name": "digits",
     "data.split": "train[:64]",
+    "data.image_size": 16,
     "data.batch_size": 8,
     "game.discriminator_steps": 2,
     "game.generator_batch": 4,
     "nets.generator.stem_features": 8,
     "nets.generator.features": (8, 8),
-    "nets.discriminator.features": (8, 8, 8),
-    "nets.discriminator.downsample": (True, True, False),
+    "nets.discriminator.features": (8, 8),
+    "nets.discriminator.downsample": (True, False),
     **{
         path: value
         for path, value in dcgan_cifar10.TEST.items()
