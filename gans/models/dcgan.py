@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gans.models.layers import BatchNorm, Conv, Dense, UpsampleConv
+from gans.models.layers import BatchNorm, Conv, Dense, UpsampleConv, stem_size
 
 
 class Generator(nn.Module):
@@ -47,12 +47,7 @@ class Generator(nn.Module):
         Raises:
           ValueError: `image_size` cannot be reached by doubling.
         """
-        size, rest = divmod(self.image_size, 2 ** len(self.features))
-        if rest or not size:
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of {2 ** len(self.features)}, "
-                f"as {len(self.features)} upsamplings by 2 need"
-            )
+        size = stem_size(self.image_size, len(self.features))
         x = latent if label is None else jnp.concatenate([latent, label], axis=-1)
         x = nn.relu(Dense(size * size * self.stem_features, dtype=self.dtype)(x))
         x = x.reshape(-1, size, size, self.stem_features)

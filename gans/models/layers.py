@@ -148,6 +148,21 @@ def check_multiple(image: jax.Array, multiple: int) -> None:
         )
 
 
+def stem_size(image_size: int, doublings: int) -> int:
+    """Height and width of what becomes an image of `image_size` by doublings.
+
+    Raises:
+      ValueError: there is no such size.
+    """
+    size, rest = divmod(image_size, 2**doublings)
+    if rest or not size:
+        raise ValueError(
+            f"image_size {image_size} is not a multiple of {2**doublings}, as {doublings} "
+            "upsamplings by 2 need"
+        )
+    return size
+
+
 class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3x3 convolution: `[B, H, W, C] -> [B, 2H, 2W, F]`.
 

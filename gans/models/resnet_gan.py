@@ -26,6 +26,7 @@ from gans.models.layers import (
     Dense,
     Embed,
     UpsampleConv,
+    stem_size,
 )
 from gans.ops.pooling import average_pool
 
@@ -66,12 +67,7 @@ class Generator(nn.Module):
         Raises:
           ValueError: `image_size` cannot be reached by doubling.
         """
-        size, rest = divmod(self.image_size, 2 ** len(self.features))
-        if rest or not size:
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of {2 ** len(self.features)}, "
-                f"as {len(self.features)} upsamplings by 2 need"
-            )
+        size = stem_size(self.image_size, len(self.features))
         x = Dense(size * size * self.stem_features, dtype=self.dtype)(latent)
         x = x.reshape(-1, size, size, self.stem_features)
         for features in self.features:
