@@ -38,6 +38,30 @@ def small(task, config, changes):
 
 SMALL = {"data.image_size": 16, "data.load_size": 18}
 UNET = {f"nets.generator_{way}.features": (3, 4, 4, 5) for way in ("ab", "ba")}
+NETS = ("generator", "discriminator")
+TINY = {"data.image_size": 8, "nets.generator.image_size": 8, "data.batch_size": 6}
+RESIDUAL = {
+    **TINY,
+    "nets.generator.stem_features": 5,
+    "nets.generator.features": (4,),
+    "nets.discriminator.features": (5, 4),
+    "nets.discriminator.downsample": (True, False),
+    **{f"optim.{net}.schedule": "constant" for net in NETS},
+}
+JOINT = {
+    "game.name": "latent.joint",
+    "game.discriminator_steps": None,
+    "game.generator_batch": None,
+}
+PENALTY = "loss.penalties.gradient_penalty"
+R3GAN = {
+    **TINY,
+    "augment": None,
+    "loss.schedule": None,
+    "nets.generator.features": (8, 4),
+    "nets.discriminator.features": (4, 8),
+    **{f"optim.{net}.schedules": None for net in NETS},
+}
 COMPARED = {
     # Two steps of D, labels, a hidden layer, and Keras' Adam.
     "conditional": ("train", "cgan_cifar10", {"data.batch_size": 3}),
@@ -46,6 +70,14 @@ COMPARED = {
     # Learned scales, and a single pixel at the bottom.
     "unet": ("translate", "cyclegan_monet2photo", SMALL | UNET),
     "samples": ("sample", "cgan_cifar10", {"num": 5}),
+    # Spectral norms, the hinge loss, two steps of D, and classes that are drawn.
+    "sngan": ("train", "sngan_projection_cifar10", RESIDUAL),
+    # A gradient between real and generated images.
+    "wgangp": ("train", "wgangp_cifar10", RESIDUAL),
+    # The same every other time.
+    "joint": ("train", "wgangp_cifar10", RESIDUAL | JOINT | {f"{PENALTY}.every": 2}),
+    # Pairs, two penalties, and stages of unlike widths.
+    "r3gan": ("train", "r3gan_cifar10", R3GAN),
 }
 
 

@@ -46,6 +46,8 @@ class Case:
 def make(name: str, task: str, config: ConfigDict, changes: Mapping[str, Any]) -> Case:
     """A case of a config with some changes: fields by their paths, or fields of the task.
 
+    A change to None leaves a field or a section out.
+
     Raises:
       UserError: the networks of the config have no such task.
     """
@@ -53,9 +55,21 @@ def make(name: str, task: str, config: ConfigDict, changes: Mapping[str, Any]) -
     if needed and needed not in config.nets:
         raise UserError(f"{name}: --task={task} is for networks that the config has not.")
     config = config.copy_and_resolve_references()
-    config.update_from_flattened_dict({path: x for path, x in changes.items() if "." in path})
-    fields = DEFAULTS[task] | {path: x for path, x in changes.items() if "." not in path}
+    absent = [path for path, x in changes.items() if x is None]
+    given = {path: x for path, x in changes.items() if x is not None}
+    config.update_from_flattened_dict({path: x for path, x in given.items() if "." in path})
+    with config.unlocked():
+        for path in absent:
+            _leave_out(config, path)
+    fields = DEFAULTS[task] | {path: x for path, x in given.items() if "." not in path}
     return Case(name, task, config.to_dict(), fields)
+
+
+def _leave_out(config: ConfigDict, path: str) -> None:
+    *sections, field = path.split(".")
+    for section in sections:
+        config = config[section]
+    del config[field]
 
 
 # Two megapixels, both sides multiples of 4.
@@ -82,12 +96,37 @@ _RESNET, _UNET = "cyclegan_monet2photo_resnet", "cyclegan_monet2photo"
 # A U-Net halves its images to a single pixel: 128 pixels take one halving less than 256.
 _OF_128 = {f"nets.generator_{way}.features": (64, 128, 256, *[512] * 4) for way in ("ab", "ba")}
 
+# Where PyTorch's side keeps its constants, and a step takes less than a second on two cores.
+_RESIDUAL = {
+    "data.batch_size": 64,
+    "game.discriminator_steps": 2,
+    "game.generator_batch": 32,
+    "nets.generator.stem_features": 64,
+    "nets.generator.features": (64, 64, 64),
+    "nets.discriminator.features": (64, 64, 64, 64),
+    **{f"optim.{net}.schedule": "constant" for net in ("generator", "discriminator")},
+}
+_R3GAN = {
+    "data.batch_size": 64,
+    "augment": None,
+    "loss.schedule": None,
+    **{
+        f"nets.{net}.{field}": value
+        for net in ("generator", "discriminator")
+        for field, value in (("features", 64), ("dtype", "float32"))
+    },
+    **{f"optim.{net}.schedules": None for net in ("generator", "discriminator")},
+}
+
 NAMED = {
     "dcgan-32": Named("train", "dcgan_cifar10", {"data.batch_size": 32}),
     "dcgan-64": Named("train", "dcgan_cifar10", {"data.batch_size": 64}),
     "cgan-32": Named("train", "cgan_cifar10", {"data.batch_size": 32}),
     "cgan-64": Named("train", "cgan_cifar10", {"data.batch_size": 64}),
     "cgan-narrow": Named("train", "cgan_cifar10_narrow", {}),
+    "sngan-small": Named("train", "sngan_cifar10", _RESIDUAL),
+    "wgangp-small": Named("train", "wgangp_cifar10", _RESIDUAL),
+    "r3gan-small": Named("train", "r3gan_cifar10", _R3GAN),
     "cyclegan-resnet9-64px": Named("train", _RESNET, _square(64)),
     "cyclegan-resnet9-128px": Named("train", _RESNET, _square(128)),
     "cyclegan-unet-128px": Named("train", _UNET, _square(128) | _OF_128),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from ml_collections import ConfigDict
 
-from gans.data import arrays, unpaired
+from gans.data import arrays, flips, unpaired
 from gans.data.source import Source
 from gans.data.unpaired import Unpaired
 
@@ -34,7 +36,8 @@ def source(config: ConfigDict) -> Source | Unpaired:
         return unpaired.source(a, b, image_size=data.image_size, flip=data.flip)
     labels = rng.integers(_CLASSES, size=_IMAGES) if data.labels else None
     classes = [str(i) for i in range(_CLASSES)] if data.labels else None
-    return arrays.source(noise(_IMAGES, data.image_size), labels, classes)
+    made = arrays.source(noise(_IMAGES, data.image_size), labels, classes)
+    return dataclasses.replace(made, augment=flips.augment(data.flip))
 
 
 def photograph(height: int, width: int, channels: int) -> np.ndarray:

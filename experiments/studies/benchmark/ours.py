@@ -27,7 +27,7 @@ from experiments.studies.benchmark.cases import Case
 from gans import parallel
 from gans.config import build
 from gans.core.state import GanState, NetState
-from gans.core.types import Latent
+from gans.core.types import Extras
 from gans.core.update import update
 from gans.inference.sampling import Sampler, latents, render
 from gans.inference.translating import Translator
@@ -140,13 +140,13 @@ class Training(Side):
         All iterations see the same batch and noise, so that from one to the next nothing but
         the optimizers changes a loss. In float32 and without dropout.
         """
-        made, batch, noise = build.of_run(exact(self._config)), self._batch(), {}
+        made, batch = build.of_run(exact(self._config)), self._batch()
         begun = program.make(made, self._mesh, self._source, self._program.resident)
-        state, game = begun.begin(jax.random.key(self._config.seed)), made.game
-        if isinstance(game.makes, Latent):
-            shape = (self._config.data.batch_size, game.makes.dim)
-            noise = {"latent": jax.random.normal(jax.random.key(1), shape)}
-            game = dataclasses.replace(game, draw=lambda key, batch: noise)
+        state, draw = begun.begin(jax.random.key(self._config.seed)), made.game.draw
+        noise = draw(jax.random.key(1), batch)
+        game = dataclasses.replace(
+            made.game, draw=lambda key, batch: draw(jax.random.key(1), batch)
+        )
         step = functools.partial(update, game=game)
         chunk = parallel.jit_chunk(
             step, lambda resident, feed: resident, self._mesh, begun.shardings
@@ -154,7 +154,7 @@ class Training(Side):
         given = {
             "nets": {name: variables(net) for name, net in state.nets.items()},
             "batch": jax.device_get(batch),
-            "noise": jax.device_get(noise),
+            "noise": jax.device_get(numbers(noise, self._config)),
             "iterations": ITERATIONS,
         }
         feed = np.zeros((ITERATIONS, self._mesh.size), np.int32)
@@ -182,8 +182,29 @@ def exact(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def numbers(noise: Extras, config: ConfigDict) -> dict[str, Any]:
+    """The noise of an iteration without its keys, which another side could not draw from.
+
+    Instead of those of the penalties it has, under "share", what `penalties.GradientPenalty` draws
+    from them, `[steps, B, 1, 1, 1]` in steps of B images: see `gans.games.critic.pay`.
+    """
+    found = {name: x for name, x in noise.items() if not _has_keys(x)}
+    for number, penalty in enumerate(config.loss.get("penalties", {}).values()):
+        if penalty.name == "penalties.GradientPenalty":
+            keys = noise["penalties"].reshape(-1)
+            own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+            halves = 2 if config.game.name == "relativistic.paired" else 1
+            shape = (config.data.batch_size // (halves * len(keys)), 1, 1, 1)
+            found["share"] = jnp.stack([jax.random.uniform(key, shape) for key in own])
+    return found
+
+
+def _has_keys(noise: Any) -> bool:
+    return any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in jax.tree.leaves(noise))
+
+
 def variables(net: NetState) -> dict[str, Any]:
-    """Parameters and running statistics of a network, as numpy arrays."""
+    """Parameters, running statistics and vectors of spectral norms of a network, in numpy."""
     return jax.device_get({"params": net.params, **net.model_state})
 
 

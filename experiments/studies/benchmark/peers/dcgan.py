@@ -17,7 +17,8 @@ class Generator(nn.Module):
     def __init__(
         self,
         *,
-        inputs: int,
+        latent_dim: int,
+        classes: int,
         image_size: int,
         channels: int,
         stem_features: int,
@@ -26,7 +27,7 @@ class Generator(nn.Module):
         super().__init__()
         size = image_size // 2 ** len(features)
         widths = [stem_features, *features]
-        self.dense = nn.ModuleList([ToMap(inputs, (stem_features, size, size))])
+        self.dense = nn.ModuleList([ToMap(latent_dim + classes, (stem_features, size, size))])
         self.up = nn.ModuleList(UpsampleConv(a, b) for a, b in zip(widths, features, strict=False))
         self.norm = nn.ModuleList(batch_norm(width) for width in features)
         self.last = nn.ModuleList([nn.Conv2d(widths[-1], channels, 3, padding=1)])
@@ -47,7 +48,7 @@ class Discriminator(nn.Module):
         *,
         image_size: int,
         channels: int,
-        labels: int,
+        classes: int,
         features: Sequence[int],
         strides: Sequence[int],
         hidden_features: Sequence[int],
@@ -61,7 +62,7 @@ class Discriminator(nn.Module):
                 self.norm.append(batch_norm(width))
             size = -(-size // stride)
         outputs = [*hidden_features, 1]
-        first = FromMap((widths[-1], size, size), labels, outputs[0])
+        first = FromMap((widths[-1], size, size), classes, outputs[0])
         later = [nn.Linear(a, b) for a, b in zip(outputs, outputs[1:], strict=False)]
         self.dense = nn.ModuleList([first, *later])
 

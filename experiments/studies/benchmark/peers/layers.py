@@ -1,7 +1,7 @@
 """PyTorch's layers under the names of ours, so that parameters can be copied to them by name.
 
-In a network here a layer is an item of a `ModuleList`: the third `Conv2d` of one is what
-Flax calls `Conv_2`.
+In a network here a layer that ours gives no name is an item of a `ModuleList`: the third `Conv2d`
+of one is what Flax calls `Conv_2`. Others have our names.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def named(name: str):
 
 @torch.no_grad()
 def copy(variables: Mapping[str, Any], net: nn.Module) -> None:
-    """Copies our parameters and running statistics into a network.
+    """Copies our parameters, running statistics and vectors of spectral norms into a network.
 
     Args:
-      variables: `params` and, if any, `batch_stats`, as numpy arrays.
+      variables: `params` and, if any, `batch_stats` and `spectral`, as numpy arrays.
       net: their counterpart.
 
     Raises:
@@ -115,13 +115,15 @@ def copy(variables: Mapping[str, Any], net: nn.Module) -> None:
     left = {path[1:]: value for path, value in flatten_dict(dict(variables)).items()}
     for name, tensor in net.state_dict().items():
         layer, _, kind = name.rpartition(".")
-        if kind == "num_batches_tracked":
+        if kind in _FOLLOWING:
             continue
         path = _path(net, layer)
-        ours = _leaf(kind, is_kernel=(*path, "kernel") in left)
+        ours = _LEAVES.get(kind) or next((x for x in _WEIGHTS if (*path, x) in left), "kernel")
         value = left.pop((*path, ours), None)
         if value is not None and ours == "kernel":
             value = _turned(net.get_submodule(layer), np.asarray(value))
+        if value is not None and ours == "basis":
+            value = np.moveaxis(np.asarray(value), -1, 0)
         if value is None or tuple(value.shape) != tuple(tensor.shape):
             raise UserError(
                 f"PyTorch's network has {name} of shape {tuple(tensor.shape)}, ours "
@@ -132,18 +134,28 @@ def copy(variables: Mapping[str, Any], net: nn.Module) -> None:
         raise UserError(f"PyTorch's network has nothing for our {'/'.join(min(left))}.")
 
 
+# Our names of what a layer has, by PyTorch's; its weight may have several.
+_LEAVES = {
+    "bias": "bias",
+    "running_mean": "mean",
+    "running_var": "var",
+    "weight_u": "u",
+    "basis": "basis",
+}
+_WEIGHTS = ("kernel", "scale", "embedding")
+_FOLLOWING = ("num_batches_tracked", "weight_v")  # from what is copied, or of no use
+
+
 def _path(net: nn.Module, layer: str) -> tuple[str, ...]:
-    """`blocks.3.conv.0` as `("ResidualBlock_3", "Conv_0")`."""
-    parts, path = layer.split("."), []
-    for i in range(1, len(parts), 2):
-        kind = type(net.get_submodule(".".join(parts[: i + 1])))
-        path.append(f"{_NAMES[kind]}_{parts[i]}")
+    """`blocks.3.conv.0` as `("ResidualBlock_3", "Conv_0")`, and `stem` as `("stem",)`."""
+    path, module = [], net
+    for part in layer.split(".") if layer else ():
+        parent, module = module, getattr(module, part)
+        if isinstance(parent, nn.ModuleList):
+            path.append(f"{_NAMES[type(module)]}_{part}")
+        elif not isinstance(module, nn.ModuleList):
+            path.append(part)
     return tuple(path)
-
-
-def _leaf(kind: str, is_kernel: bool) -> str:
-    names = {"bias": "bias", "running_mean": "mean", "running_var": "var"}
-    return names.get(kind) or ("kernel" if is_kernel else "scale")
 
 
 def _turned(layer: nn.Module, kernel: np.ndarray) -> np.ndarray:

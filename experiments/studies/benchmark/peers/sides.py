@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import torch
 from torch import nn
@@ -117,7 +118,8 @@ class Training(Side):
         terms = []
         for _ in range(count):
             self._mark()
-            terms.append(list(self._iterate(self._batch(), self._noise()).values()))
+            batch = self._batch()
+            terms.append(list(self._iterate(batch, self._iterate.draw(batch)).values()))
         torch.stack([torch.stack(each) for each in terms]).cpu()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -132,7 +134,10 @@ class Training(Side):
         for name, images in self._domains.items():
             source, size = self.source.domains[name], self.config.data.batch_size
             index = torch.randint(len(images), (size,), device=self.device)
-            chosen = images[index] if source.augment is None else self._crops(images, index, source)
+            if "load_size" in self.config.data:
+                chosen = self._crops(images, index, source)
+            else:
+                chosen = self._mirrored(images[index])
             pixels = chosen.permute(0, 3, 1, 2).to(torch.float32, memory_format=self.layout)
             batch[name] = pixels / 127.5 - 1.0
             if self.config.data.labels:
@@ -151,11 +156,12 @@ class Training(Side):
             crops.append(crop.flip(1) if is_mirrored else crop)
         return torch.stack(crops)
 
-    def _noise(self) -> dict[str, torch.Tensor]:
-        if "latent_dim" not in self.config.game:
-            return {}
-        shape = (self.config.data.batch_size, self.config.game.latent_dim)
-        return {"latent": torch.randn(shape, device=self.device)}
+    def _mirrored(self, images: torch.Tensor) -> torch.Tensor:
+        """Half of the images mirrored where the config has it."""
+        if not self.config.data.flip:
+            return images
+        is_mirrored = torch.rand((len(images), 1, 1, 1), device=self.device) < 0.5
+        return torch.where(is_mirrored, images.flip(2), images)
 
     def answer(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Every loss term in some iterations from given networks, with new optimizers."""
@@ -165,7 +171,7 @@ class Training(Side):
             name: self.rows(x) if name == "label" else self.images(x)
             for name, x in given["batch"].items()
         }
-        noise = {name: self.rows(x) for name, x in given["noise"].items()}
+        noise = jax.tree.map(self.rows, given["noise"])
         iterate = games.iteration(self.config, self._nets)
         found = []
         with _precisely(), _without_dropout(self._nets.values()):
