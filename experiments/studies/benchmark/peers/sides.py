@@ -137,7 +137,7 @@ class Training(Side):
             if "load_size" in self.config.data:
                 chosen = self._crops(images, index, source)
             else:
-                chosen = self._mirrored(images[index])
+                chosen = mirrored(images[index]) if self.config.data.flip else images[index]
             pixels = chosen.permute(0, 3, 1, 2).to(torch.float32, memory_format=self.layout)
             batch[name] = pixels / 127.5 - 1.0
             if self.config.data.labels:
@@ -156,13 +156,6 @@ class Training(Side):
             crops.append(crop.flip(1) if is_mirrored else crop)
         return torch.stack(crops)
 
-    def _mirrored(self, images: torch.Tensor) -> torch.Tensor:
-        """Half of the images mirrored where the config has it."""
-        if not self.config.data.flip:
-            return images
-        is_mirrored = torch.rand((len(images), 1, 1, 1), device=self.device) < 0.5
-        return torch.where(is_mirrored, images.flip(2), images)
-
     def answer(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Every loss term in some iterations from given networks, with new optimizers."""
         for name, variables in given["nets"].items():
@@ -179,6 +172,12 @@ class Training(Side):
                 self._mark()
                 found.append({name: x.item() for name, x in iterate(batch, noise).items()})
         return {name: np.array([terms[name] for terms in found]) for name in found[0]}
+
+
+def mirrored(images: torch.Tensor) -> torch.Tensor:
+    """Images `[B, H, W, C]`, each with probability 1/2 mirrored."""
+    is_mirrored = torch.rand((len(images), 1, 1, 1), device=images.device) < 0.5
+    return torch.where(is_mirrored, images.flip(2), images)
 
 
 class _Generating(Side):
