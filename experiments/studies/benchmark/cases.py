@@ -96,7 +96,7 @@ _RESNET, _UNET = "cyclegan_monet2photo_resnet", "cyclegan_monet2photo"
 # A U-Net halves its images to a single pixel: 128 pixels take one halving less than 256.
 _OF_128 = {f"nets.generator_{way}.features": (64, 128, 256, *[512] * 4) for way in ("ab", "ba")}
 
-# Where PyTorch's side keeps its constants, and a step takes less than a second on two cores.
+# Narrow, and without the schedules that PyTorch's side does not have.
 _RESIDUAL = {
     "data.batch_size": 64,
     "game.discriminator_steps": 2,

@@ -138,12 +138,17 @@ class Training(Side):
         """Networks to start from, a batch and noise, and every loss term in some iterations.
 
         All iterations see the same batch and noise, so that from one to the next nothing but
-        the optimizers changes a loss. In float32 and without dropout.
+        the optimizers changes a loss. In float32 and without dropout. Kernels that begin at zero do
+        not here: what they are multiplied by would make no difference.
         """
         made, batch = build.of_run(exact(self._config)), self._batch()
         begun = program.make(made, self._mesh, self._source, self._program.resident)
         state, draw = begun.begin(jax.random.key(self._config.seed)), made.game.draw
-        noise = draw(jax.random.key(1), batch)
+        nets = {
+            name: net.replace(params=jax.tree.map(_filled, net.params))
+            for name, net in state.nets.items()
+        }
+        state, noise = state.replace(nets=nets), draw(jax.random.key(1), batch)
         game = dataclasses.replace(
             made.game, draw=lambda key, batch: draw(jax.random.key(1), batch)
         )
@@ -180,6 +185,13 @@ def exact(config: ConfigDict) -> ConfigDict:
         if "dropout" in net:
             net.dropout = 0.0
     return config
+
+
+def _filled(x: jax.Array) -> jax.Array:
+    """Small numbers in place of a kernel of zeros; vectors are left as they are."""
+    if x.ndim < 2 or jnp.any(x):
+        return x
+    return x + 0.05 * jax.random.normal(jax.random.key(2), x.shape)
 
 
 def numbers(noise: Extras, config: ConfigDict) -> dict[str, Any]:
