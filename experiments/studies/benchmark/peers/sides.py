@@ -85,7 +85,9 @@ class Side:
         net.to(self.device, memory_format=self.layout)
         if self.variant.mixed:
             net.forward = torch.autocast(self.device.type, torch.bfloat16)(net.forward)
-        if self.variant.compiled:
+        # Compiled passes of a spectrally normalised network move the vectors of those before them,
+        # which their gradients need: PyTorch 2.13 refuses these.
+        if self.variant.compiled and not any("weight_u" in name for name, _ in net.named_buffers()):
             net.compile(mode=self.variant.compiled, dynamic=False)
         return net
 
