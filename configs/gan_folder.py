@@ -58,6 +58,7 @@ def base(size: int = 64) -> ConfigDict:
 
 
 sweep_seed = dcgan_cifar10.sweep_seed
+sweep_learning_rate = dcgan_cifar10.sweep_learning_rate
 
 
 def sweep_augment():

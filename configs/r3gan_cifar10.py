@@ -90,6 +90,7 @@ def _to(end: float) -> dict:
 
 
 sweep_seed = dcgan_cifar10.sweep_seed
+sweep_learning_rate = dcgan_cifar10.sweep_learning_rate
 
 
 def sweep_penalty():

@@ -76,6 +76,17 @@ R3GAN = {
 COMPARED = {
     # Two steps of D, labels, a hidden layer, and Keras' Adam.
     "conditional": ("train", "cgan_cifar10", {"data.batch_size": 3}),
+    # Spectral norms in place of batch normalisation.
+    "spectral": (
+        "train",
+        "dcgan_digits",
+        {
+            "nets.discriminator.spectral": True,
+            "nets.discriminator.normalise": False,
+            "optim.generator.ema_decay": 0.0,
+            "data.batch_size": 3,
+        },
+    ),
     # Least squares, a pool of fakes, and Adam for two networks at once.
     "resnet": ("train", "cyclegan_monet2photo_resnet", SMALL),
     # Learned scales, and a single pixel at the bottom.

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from experiments.studies.benchmark.peers.layers import FromMap, ToMap, UpsampleConv, batch_norm
+from experiments.studies.benchmark.peers.layers import (
+    FromMap,
+    ToMap,
+    UpsampleConv,
+    batch_norm,
+    of_norm_one,
+)
 
 
 class Generator(nn.Module):
@@ -52,19 +58,22 @@ class Discriminator(nn.Module):
         features: Sequence[int],
         strides: Sequence[int],
         hidden_features: Sequence[int],
+        normalise: bool = True,
+        spectral: bool = False,
     ):
         super().__init__()
         widths, size = [channels, *features], image_size
+        wrap = of_norm_one if spectral else (lambda layer: layer)
         self.conv, self.norm = nn.ModuleList(), nn.ModuleList()
         for i, (width, stride) in enumerate(zip(features, strides, strict=True)):
-            self.conv.append(nn.Conv2d(widths[i], width, 3, stride))
+            self.conv.append(wrap(nn.Conv2d(widths[i], width, 3, stride)))
             if i > 0:
-                self.norm.append(batch_norm(width))
+                self.norm.append(batch_norm(width) if normalise else nn.Identity())
             size = -(-size // stride)
         outputs = [*hidden_features, 1]
         first = FromMap((widths[-1], size, size), classes, outputs[0])
         later = [nn.Linear(a, b) for a, b in zip(outputs, outputs[1:], strict=False)]
-        self.dense = nn.ModuleList([first, *later])
+        self.dense = nn.ModuleList([wrap(layer) for layer in (first, *later)])
 
     def forward(self, image: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
         x = image

@@ -64,6 +64,11 @@ class FromMap(nn.Linear):
         self.shape = shape
 
 
+def of_norm_one(layer: nn.Module) -> nn.Module:
+    """A layer with spectral normalisation, whose epsilon is that of `gans.ops.spectral`."""
+    return nn.utils.spectral_norm(layer, eps=1e-12)
+
+
 def batch_norm(channels: int) -> nn.BatchNorm2d:
     """With the tutorials' constants; PyTorch's momentum is what Keras' leaves to 1."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.2)

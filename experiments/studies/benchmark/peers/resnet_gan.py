@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from experiments.studies.benchmark.peers.layers import ToMap, UpsampleConv, named
+from experiments.studies.benchmark.peers.layers import ToMap, UpsampleConv, named, of_norm_one
 
 Wrap = Callable[[nn.Module], nn.Module]
 
 _EPSILON = 2e-5
-_of_norm_one = functools.partial(nn.utils.spectral_norm, eps=1e-12)
 
 
 @named("ConditionalBatchNorm")
@@ -141,7 +140,7 @@ class Discriminator(nn.Module):
         pooling: str,
     ):
         super().__init__()
-        wrap = _of_norm_one if spectral else (lambda layer: layer)
+        wrap = of_norm_one if spectral else (lambda layer: layer)
         widths = [channels, *features]
         self.block = nn.ModuleList(
             DiscriminatorBlock(widths[i], width, halves=halves, is_first=i == 0, wrap=wrap)
