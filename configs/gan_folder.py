@@ -26,7 +26,12 @@ TEST = {path: x for path, x in sngan_cifar10.TEST.items() if not path.startswith
 
 def get_config(arg: str = "") -> ConfigDict:
     sizes = {str(size): size for size in WIDTHS}
-    form = arg if arg not in sizes else ""
+    if arg not in ("", "test", *sizes):
+        raise ValueError(
+            f"this config has the forms {', '.join(f':{size}' for size in sizes)} and :test, and "
+            f"no form :{arg}"
+        )
+    form = "test" if arg == "test" else ""
     return dcgan_cifar10.in_form(base(sizes.get(arg, 64)), form, TEST)
 
 

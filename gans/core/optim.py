@@ -137,7 +137,8 @@ def optimizer(
         that a config can change `name` alone.
 
     Raises:
-      UserError: no optimizer or schedule of that name, or a constant it does not have.
+      UserError: no optimizer or schedule of that name, a constant it does not have, or one that can
+        follow no schedule, or two schedules of the learning rate.
     """
     if not callable(name) and name not in OPTIMIZERS:
         raise UserError(f"No optimizer is called {name!r}; choose one of {', '.join(OPTIMIZERS)}.")
@@ -152,6 +153,11 @@ def optimizer(
     constants = {key: value for key, value in constants.items() if key in known}
     if turns and "turns" in known:
         constants["turns"] = turns
+    if schedule != "constant" and "learning_rate" in (schedules or {}):
+        raise UserError(
+            f"The learning rate follows schedule {schedule!r} and another in schedules: set "
+            "schedule to constant, or leave out schedules.learning_rate."
+        )
     rate = SCHEDULES[schedule](learning_rate, num_steps)
     values = {"learning_rate": rate, **constants, **(schedules or {})}
     for key in schedules or {}:

@@ -66,11 +66,11 @@ class Seen(NamedTuple):
 
     Attributes:
       logits: `[B, ...]`.
-      gradient: `() -> [B, H, W, C]`, that of each image's logits, summed.
+      gradient: `() -> [B, H, W, C]`, that of each image's logits, summed; None without penalties.
     """
 
     logits: jax.Array
-    gradient: Callable[[], jax.Array]
+    gradient: Callable[[], jax.Array] | None
 
 
 def seen(
@@ -83,7 +83,7 @@ def seen(
     """
     if not penalties:
         logits, after = net(images, *label)
-        return Seen(logits, lambda: jnp.zeros_like(images)), after
+        return Seen(logits, None), after
     check(net, penalties)
     logits, pull, after = jax.vjp(lambda x: net(x, *label), images, has_aux=True)
     return Seen(logits, lambda: pull(jnp.ones_like(logits))[0]), after

@@ -53,6 +53,12 @@ def changed(path, value, weights=()):
             (),
             "b3 is of a field that optim",
         ),
+        (
+            "optim.generator.schedules",
+            {"learning_rate": {"name": "linear", "end": 0.0}},
+            (),
+            "follows schedule 'linear' and another in schedules",
+        ),
         ("optim.generator.schedules", {"eps": {"name": "linear"}}, (), "no eps that could follow"),
         ("optim.generator.schedules", {"b2": {"name": "linear", "end": 2.0}}, (), "b2.end is 2.0"),
     ],
@@ -86,7 +92,7 @@ def test_every_optimizers_learning_rate_may_follow_a_schedule(name):
         "optim.generator.schedules",
         {"learning_rate": {"name": "linear", "end": 1e-5, "steps": 4}},
     )
-    config.optim.generator.name = name
+    config.optim.generator.update({"name": name, "schedule": "constant"})
     tx = build.of_run(config).optimizers()["generator"]
     params = np.ones(3, np.float32)
     state, sizes = tx.init(params), []
